@@ -1,0 +1,78 @@
+//! What one decision costs: route match, filters, ranking, dial and plan; locating the client is not in it.
+//!
+//! The bound is 300 ns with 12 regions and 100 routes. The other sizes show how it grows.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use nearside_benches::{AllUp, ranking, spec};
+use steer::client::{Client, Spot};
+use steer::effective::{Effective, Override};
+use steer::geo::{Place, Point};
+use steer::{Pop, Table, World, decide};
+
+fn clients(pop: &Pop) -> Vec<Client> {
+    (0..64_i32)
+        .map(|index| {
+            let place = Place { latitude: f64::from(index) - 30.0, longitude: f64::from(index * 5) - 160.0 };
+            let point = Some(Point::of(place));
+            let key = steer::draw::bytes_hash(&index.to_le_bytes());
+            let spot = Spot { point, country: None, continent: None, accuracy_km: 20.0, country_only: false };
+            Client::at(key, spot, pop)
+        })
+        .collect()
+}
+
+fn decisions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide");
+    for (regions, routes) in [(3, 10), (12, 100), (50, 1_000), (300, 10_000)] {
+        let table = Table::compile(&spec(regions, routes)).expect("the bench's spec is valid");
+        let (ranking, signals) = (ranking(&table), AllUp::of(&table));
+        for (weights, weight) in [("full", None), ("half", Some(50))] {
+            let effective = Effective::of(&table, |_| Override { weight, state: None });
+            let world = World {
+                table: &table,
+                effective: &effective,
+                ranking: &ranking,
+                incumbents: &[],
+                signals: &signals,
+            };
+            let requests: Vec<(String, String, Client)> = clients(&ranking.pop)
+                .into_iter()
+                .enumerate()
+                .map(|(index, client)| {
+                    let route = index * routes / 64;
+                    let host = format!("host-{}.example.com", route / 100);
+                    (host, format!("/service-{}/users/17?q=1", route % 100), client)
+                })
+                .collect();
+            let mut next = 0;
+            let id = BenchmarkId::new(format!("{regions} regions {routes} routes"), weights);
+            group.bench_function(id, |bencher| {
+                bencher.iter(|| {
+                    next = (next + 1) % requests.len();
+                    let (host, path, client) = &requests[next];
+                    let decided =
+                        decide(&world, black_box(host), black_box(path), black_box(client), &mut ());
+                    black_box(decided.expect("every request has a route").1.first)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn compile(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("compile");
+    group.sample_size(20);
+    for (regions, routes) in [(12, 100), (300, 10_000)] {
+        let spec = spec(regions, routes);
+        group.bench_function(format!("{regions} regions {routes} routes"), |bencher| {
+            bencher.iter(|| Table::compile(black_box(&spec)).expect("the bench's spec is valid"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decisions, compile);
+criterion_main!(benches);

@@ -1,0 +1,310 @@
+//! The decision: which placements may answer a request, in which order.
+//!
+//! ```text
+//! match the route ─► hard filters ─► health ─► cost ─► dial and ramp ─► limits ─► ordered plan
+//! ```
+//!
+//! **Hard filters** (jurisdiction, `off`, `drain`, weight 0) never relax, whatever is down. Health and limits do: a suspect
+//! placement comes after healthy ones, and when all are down one attempt may go to the least bad.
+//!
+//! **The dial.** A region keeps a client's key if the key's lot falls below its weight. The natural region is the first in
+//! order of cost that keeps it; as keeping does not depend on the order, it is found without sorting, and raising a weight
+//! from 50 to 60 moves exactly the keys whose lot lies between. Keys that nobody keeps go to the nearest of weight above 0.
+//!
+//! **One order.** Every candidate gets a [`Class`] (what it is), a preference (`geo` lists) and a cost (how far it is, see
+//! [`crate::score`]); the plan sorts by these and then by the table's order. The order is total whatever the inputs: a cost that is not a number
+//! counts as infinite. Taking the head's health away leaves the rest of the plan in place, so that a request that fails over
+//! goes where the next one will go. The exception is a client whose place is vague: regions nearer to each other than his
+//! accuracy tells apart are tied, and latency decides between them for the head of the plan.
+//!
+//! Most requests need only the head, so [`decide`] looks no further at candidates that cost more than the best so far;
+//! [`plan_in_lane`] orders them all, for a request that failed somewhere and for whoever asks why.
+//!
+//! Nothing here reads a clock, draws a number or allocates; see [`crate::pick`] for the origin inside a placement and
+//! [`crate::attempt`] for what follows a failure. The recorder learns why; `()` learns nothing and costs nothing.
+
+use crate::client::Client;
+use crate::draw::{Purpose, falls_below, lot};
+use crate::effective::{DIAL_WHOLE, Effective, Standing};
+use crate::geo::BATCH;
+use crate::ids::{LaneId, PlacementId, RegionId, RouteId};
+use crate::plan::{Class, Key, Ordered, Plan};
+use crate::ranking::Ranking;
+use crate::router::NoRoute;
+use crate::score::View;
+use crate::signals::{Health, Observed, RAMP_WHOLE, Signals};
+use crate::spec::{OnAllDown, State, Steering};
+use crate::table::{Candidate, Table};
+use crate::trace::{Recorder, Verdict};
+
+/// Everything a decision sees: one snapshot.
+#[derive(Debug)]
+pub struct World<'a, S> {
+    /// What the operator wrote.
+    pub table: &'a Table,
+    /// States and weights, with overrides.
+    pub effective: &'a Effective,
+    /// Published latencies.
+    pub ranking: &'a Ranking,
+    /// The region that each lane of manual failback is at; see [`crate::failback`].
+    pub incumbents: &'a [Option<RegionId>],
+    /// What is observed.
+    pub signals: &'a S,
+}
+
+/// Where a request may go, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The lane that decided.
+    pub lane: LaneId,
+    /// The placement to try first.
+    pub first: PlacementId,
+    /// Where the key goes when everything is well: by cost and dial alone, before health and limits.
+    pub natural: Option<PlacementId>,
+    /// The placement that would have headed the plan, had its limit not been reached.
+    pub spilled_from: Option<PlacementId>,
+    /// What the order rests on.
+    pub basis: Basis,
+}
+
+/// What a plan's order rests on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Basis {
+    /// Costs.
+    Ranked,
+    /// The table's order: no place and no latency is known.
+    Unranked,
+    /// Nothing is usable; the plan is one attempt at the least bad.
+    AllDown,
+}
+
+/// Why a request can go nowhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// No route.
+    NoRoute(NoRoute),
+    /// The route has no placement to send to.
+    NoCandidate(Cause),
+}
+
+/// Why no placement was left.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// None is healthy, or none may take requests.
+    Unhealthy,
+    /// Healthy ones are left, all at their limit.
+    Full,
+    /// Healthy ones are left, outside the route's jurisdictions.
+    Jurisdiction,
+}
+
+/// Decides for a request.
+///
+/// # Errors
+/// [`Refusal`] if no route matches or no placement is left.
+pub fn decide<S: Signals, R: Recorder>(
+    world: &World<'_, S>,
+    host: &str,
+    path: &str,
+    client: &Client,
+    recorder: &mut R,
+) -> Result<(RouteId, Decision), Refusal> {
+    let route = world.table.router.find(host, path).map_err(Refusal::NoRoute)?;
+    let lane = world.table.route(route).lane;
+    let decision = decide_in_lane(world, lane, client, recorder).map_err(Refusal::NoCandidate)?;
+    Ok((route, decision))
+}
+
+/// Decides for a client of a lane.
+///
+/// # Errors
+/// [`Cause`] if no placement is left.
+pub fn decide_in_lane<S: Signals, R: Recorder>(
+    world: &World<'_, S>,
+    lane: LaneId,
+    client: &Client,
+    recorder: &mut R,
+) -> Result<Decision, Cause> {
+    scan::<S, R, false>(world, lane, client, recorder).map(|(decision, _)| decision)
+}
+
+/// Decides for a client of a lane, and orders everything that the decision allows, best first.
+///
+/// # Errors
+/// [`Cause`] if no placement is left.
+pub fn plan_in_lane<S: Signals, R: Recorder>(
+    world: &World<'_, S>,
+    lane: LaneId,
+    client: &Client,
+    recorder: &mut R,
+) -> Result<(Decision, Ordered), Cause> {
+    let (decision, plan) = scan::<S, R, true>(world, lane, client, recorder)?;
+    Ok((decision, plan.ordered(world.table.lane(lane))))
+}
+
+/// Looks at the candidates of a lane: at all of them, or at those that can still become the head.
+fn scan<S: Signals, R: Recorder, const ALL: bool>(
+    world: &World<'_, S>,
+    id: LaneId,
+    client: &Client,
+    recorder: &mut R,
+) -> Result<(Decision, Plan), Cause> {
+    let lane = world.table.lane(id);
+    let view = View::of(world, id, client);
+    let slack = view.slack(lane.steering);
+    let mut plan = Plan::empty();
+    let mut natural = Key::LAST;
+    let mut first_full = Key::LAST;
+    let mut any_usable = false;
+
+    let mut costs = [f64::INFINITY; BATCH];
+    for (start, batch) in (0..).step_by(BATCH).zip(lane.candidates.chunks(BATCH)) {
+        view.costs(lane, world.effective, start, batch, &mut costs);
+        for ((index, candidate), cost) in (start..).zip(batch).zip(costs) {
+            let preference = view.preference(candidate.region);
+            let bound = |cost| Key::of(Class::Kept, preference, cost, index);
+            if !ALL && plan.is_behind(bound(cost - slack)) && bound(cost) > natural {
+                continue;
+            }
+            let standing = world.effective.of_placement(candidate.placement);
+            let terms = || view.terms(world.table, index, candidate, standing);
+            if let Some(unwanted) = unwanted(standing) {
+                recorder.candidate(candidate, unwanted, terms);
+                continue;
+            }
+            let keeps = lane.steering == Steering::Weighted || keeps(candidate, standing, client.key);
+            natural =
+                natural.min(Key::of(class(standing.state, keeps, Fitness::Fit), preference, cost, index));
+            let observed = world.signals.observed(candidate.placement);
+            let Some(fitness) = fitness(candidate, observed, client.key) else {
+                recorder.candidate(candidate, Verdict::Unhealthy(observed.health), terms);
+                continue;
+            };
+            any_usable = true;
+            let class = class(standing.state, keeps, fitness);
+            let key = Key::of(class, preference, cost, index);
+            if candidate.max_in_flight != u32::MAX
+                && world.signals.in_flight(candidate.placement) >= candidate.max_in_flight
+            {
+                first_full = first_full.min(key);
+                recorder.candidate(candidate, Verdict::Full, terms);
+                continue;
+            }
+            recorder.candidate(candidate, Verdict::Usable(class), terms);
+            plan.push(key);
+        }
+    }
+
+    view.settle_ties(lane, slack, &mut plan);
+    let placement = |key: Key| lane.candidates[key.index()].placement;
+    let natural = (natural != Key::LAST).then(|| placement(natural));
+    let Some(head) = plan.head() else {
+        return if any_usable { Err(Cause::Full) } else { all_down(world, id, &view, natural) };
+    };
+    let decision = Decision {
+        lane: id,
+        first: placement(head),
+        natural,
+        spilled_from: (first_full < head).then(|| placement(first_full)),
+        basis: if head.is_unranked() { Basis::Unranked } else { Basis::Ranked },
+    };
+    Ok((decision, plan))
+}
+
+#[inline]
+fn unwanted(standing: Standing) -> Option<Verdict> {
+    match standing.state {
+        State::Off => Some(Verdict::Off),
+        State::Drain => Some(Verdict::Draining),
+        State::Active | State::Standby if standing.dial == 0 => Some(Verdict::WeightZero),
+        State::Active | State::Standby => None,
+    }
+}
+
+#[inline]
+fn keeps(candidate: &Candidate, standing: Standing, key: u64) -> bool {
+    standing.dial >= DIAL_WHOLE
+        || falls_below(lot(key, candidate.hash, Purpose::Dial), standing.dial, DIAL_WHOLE)
+}
+
+/// How far health lets a candidate be used; `None` is not at all.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Fitness {
+    Fit,
+    Doubtful,
+    Ramping,
+}
+
+#[inline]
+fn fitness(candidate: &Candidate, observed: Observed, key: u64) -> Option<Fitness> {
+    match observed.health {
+        Health::Up => Some(Fitness::Fit),
+        Health::Unknown | Health::Suspect => Some(Fitness::Doubtful),
+        Health::Recovering if observed.ramp == 0 => None,
+        Health::Recovering => {
+            let lot = lot(key, candidate.hash, Purpose::Ramp);
+            let reached = falls_below(lot, u32::from(observed.ramp), u32::from(RAMP_WHOLE));
+            Some(if reached { Fitness::Fit } else { Fitness::Ramping })
+        }
+        Health::Down | Health::Held => None,
+    }
+}
+
+#[inline]
+fn class(state: State, keeps: bool, fitness: Fitness) -> Class {
+    match (state == State::Standby, fitness, keeps) {
+        (false, Fitness::Fit, true) => Class::Kept,
+        (false, Fitness::Fit, false) => Class::GivenAway,
+        (false, Fitness::Doubtful, true) => Class::Suspect,
+        (false, Fitness::Doubtful, false) => Class::SuspectGivenAway,
+        (false, Fitness::Ramping, _) => Class::Ramping,
+        (true, Fitness::Fit, true) => Class::Standby,
+        (true, Fitness::Fit, false) => Class::StandbyGivenAway,
+        (true, Fitness::Doubtful, _) => Class::StandbySuspect,
+        (true, Fitness::Ramping, _) => Class::StandbyRamping,
+    }
+}
+
+/// One attempt at the permitted placement that answered most recently, then by cost; or none, if the policy says so.
+fn all_down<S: Signals>(
+    world: &World<'_, S>,
+    id: LaneId,
+    view: &View<'_>,
+    natural: Option<PlacementId>,
+) -> Result<(Decision, Plan), Cause> {
+    let lane = world.table.lane(id);
+    let usable = |placement| {
+        let observed = world.signals.observed(placement);
+        let up =
+            matches!(observed.health, Health::Unknown | Health::Up | Health::Suspect) || observed.ramp > 0;
+        up && unwanted(world.effective.of_placement(placement)).is_none()
+    };
+    let elsewhere =
+        !lane.jurisdictions.is_empty() && lane.excluded.iter().any(|(placement, _)| usable(*placement));
+    let cause = if elsewhere { Cause::Jurisdiction } else { Cause::Unhealthy };
+    if lane.on_all_down == OnAllDown::FailFast {
+        return Err(cause);
+    }
+    let permitted = lane.candidates.iter().enumerate().filter_map(|(index, candidate)| {
+        let standing = world.effective.of_placement(candidate.placement);
+        unwanted(standing).is_none().then(|| {
+            let cost = view.terms(world.table, index, candidate, standing).cost;
+            let answered = world.signals.last_success(candidate.placement);
+            (
+                std::cmp::Reverse(answered),
+                Key::of(Class::Suspect, view.preference(candidate.region), cost, index),
+            )
+        })
+    });
+    let Some((_, key)) = permitted.min() else { return Err(cause) };
+    let mut plan = Plan::empty();
+    plan.push(key);
+    let decision = Decision {
+        lane: id,
+        first: lane.candidates[key.index()].placement,
+        natural,
+        spilled_from: None,
+        basis: Basis::AllDown,
+    };
+    Ok((decision, plan))
+}

@@ -1,0 +1,27 @@
+//! Is a placement alive? A state machine per placement, made of a smaller one per origin.
+//!
+//! ```text
+//!            probe lost and silence           4 losses on 2 connections
+//!      up ──────────────────────────► suspect ─────────────────────────► down ◄─┐
+//!       ▲ ◄────────────────────────── any success                         │    │ loss
+//!       │                                              success            ▼    │
+//!       └────────────── ramp reaches its end ◄───────────────────────  recovering
+//!                                                   (5 successes over 2 s, then the ramp)
+//! ```
+//!
+//! `suspect` is cheap and reversible: new traffic leaves, nothing is proved, one success returns it without a ramp. `down` is
+//! proved. Too many of them in a short time and the placement is `held` until its penalty has decayed. Operator states
+//! (`drain`, `off`) lie elsewhere; they do not change what is observed here.
+//!
+//! A lost probe proves nothing while real traffic is answered: any success of an origin since the probe was sent vetoes it.
+//!
+//! Everything is a function of events and their times; whoever runs probes and requests feeds them in ([`Placement::on`]).
+//! Left out: accrual of error answers, uplink suspicion, and all decisions about where traffic goes instead.
+
+mod damping;
+mod origin;
+mod placement;
+
+pub use damping::Damping;
+pub use origin::{Origin, OriginHealth};
+pub use placement::{Event, Placement};

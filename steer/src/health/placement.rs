@@ -1,0 +1,436 @@
+//! The health of a placement, from its origins.
+
+use super::damping::Damping;
+use super::origin::{Origin, OriginHealth};
+use crate::moment::{Moment, Span};
+use crate::signals::{Health, Observed, RAMP_WHOLE};
+
+/// Consecutive successes before a placement that was down takes traffic again.
+const RECOVERY_SUCCESSES: u32 = 5;
+/// The time those successes must cover at least.
+const RECOVERY_TIME: Span = Span::from_secs(2);
+/// How long a recovered placement's share grows, the first time; doubled whenever it falls during the ramp.
+const RAMP_TIME: Span = Span::from_secs(30);
+const MAX_RAMP_TIME: Span = Span::from_secs(300);
+/// The share that a ramp starts with.
+const MIN_RAMP: f64 = 0.10;
+/// A placement is down when a smaller part of its origins than this is not down.
+const MIN_USABLE_RATIO: f64 = 0.30;
+/// Connections to two origins failing within this time make the placement suspect.
+const REFUSALS_WITHIN: Span = Span::from_millis(250);
+
+/// What happened to one origin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A probe was answered well.
+    ProbeOk,
+    /// A probe sent at that time over that connection was answered badly or not in time.
+    ProbeLost {
+        /// When it was sent.
+        sent: Moment,
+        /// A number that tells connections apart.
+        connection: u64,
+    },
+    /// A connection could not be made, or broke.
+    Refused {
+        /// A number that tells connections apart.
+        connection: u64,
+    },
+    /// A request was answered, at a time that may lie a little in the past.
+    Served {
+        /// When the answer began.
+        at: Moment,
+    },
+}
+
+/// What is known of one placement.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    origins: Vec<Origin>,
+    phase: Phase,
+    damping: Damping,
+    ramp_time: Span,
+    /// Added to the start of each ramp, so that a thousand PoPs do not return in step.
+    ramp_delay: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Unknown,
+    Up,
+    Suspect,
+    Down,
+    Held,
+    Probing { successes: u32, since: Moment },
+    Ramp { since: Moment, suspect: bool },
+}
+
+impl Placement {
+    /// A placement of which nothing is known. `ramp_delay` should differ from PoP to PoP (0 to 5 s).
+    #[must_use]
+    pub fn new(origins: usize, ramp_delay: Span) -> Self {
+        Self {
+            origins: vec![Origin::default(); origins],
+            phase: Phase::Unknown,
+            damping: Damping::default(),
+            ramp_time: RAMP_TIME,
+            ramp_delay,
+        }
+    }
+
+    /// What is known of its origins.
+    #[must_use]
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// Replaces the origins after a publish: `kept[i]` is the former position of the new origin `i`.
+    pub fn set_origins(&mut self, kept: &[Option<usize>]) {
+        self.origins = kept
+            .iter()
+            .map(|former| former.and_then(|former| self.origins.get(former)).cloned().unwrap_or_default())
+            .collect();
+    }
+
+    /// Whether an answer is missing and a burst of probes should settle the matter.
+    #[must_use]
+    pub fn wants_burst(&self, origin: usize) -> bool {
+        self.origins.get(origin).is_some_and(|origin| origin.health() == OriginHealth::Suspect)
+    }
+
+    /// Takes in what happened to one origin, and says what is observed now. `is_last`: no other placement of the pool is
+    /// usable, so this one is not held.
+    pub fn on(&mut self, origin: usize, event: Event, now: Moment, is_last: bool) -> Observed {
+        if let Some(known) = self.origins.get_mut(origin) {
+            match event {
+                Event::ProbeOk => known.succeeded(now),
+                Event::ProbeLost { sent, connection } => known.lost(sent, connection),
+                Event::Refused { connection } => known.refused(now, connection),
+                Event::Served { at } => known.served(at),
+            }
+            self.phase = self.next(event, now, is_last);
+        }
+        self.observed(now)
+    }
+
+    /// Lets time pass (ramps grow, holds end), and says what is observed now.
+    pub fn tick(&mut self, now: Moment) -> Observed {
+        match self.phase {
+            Phase::Held if !self.damping.is_held(now) => self.phase = Phase::Down,
+            Phase::Ramp { since, suspect: false } if self.ramp(since, now) >= 1.0 => {
+                self.phase = Phase::Up;
+                self.ramp_time = RAMP_TIME;
+            }
+            _ => {}
+        }
+        self.observed(now)
+    }
+
+    /// What is observed at `now`.
+    #[must_use]
+    pub fn observed(&self, now: Moment) -> Observed {
+        match self.phase {
+            Phase::Unknown => Observed::UNKNOWN,
+            Phase::Up => Observed::plain(Health::Up),
+            Phase::Suspect | Phase::Ramp { suspect: true, .. } => Observed::plain(Health::Suspect),
+            Phase::Down => Observed::plain(Health::Down),
+            Phase::Held => Observed::plain(Health::Held),
+            Phase::Probing { .. } => Observed::plain(Health::Recovering),
+            Phase::Ramp { since, suspect: false } => {
+                let steps = (self.ramp(since, now) * f64::from(RAMP_WHOLE)).clamp(1.0, f64::from(RAMP_WHOLE));
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "clamped to 1..=31"
+                )]
+                Observed { health: Health::Recovering, ramp: steps as u8 }
+            }
+        }
+    }
+
+    fn next(&mut self, event: Event, now: Moment, is_last: bool) -> Phase {
+        let verdict = self.verdict(now);
+        match (self.phase, verdict) {
+            (Phase::Held, _) if self.damping.is_held(now) && !is_last => Phase::Held,
+            (Phase::Unknown | Phase::Up | Phase::Suspect, Verdict::Down) => self.fall(now, is_last),
+            (Phase::Up | Phase::Unknown, Verdict::Suspect) => Phase::Suspect,
+            (Phase::Unknown | Phase::Suspect, Verdict::Up) => Phase::Up,
+            (Phase::Ramp { since, .. }, Verdict::Suspect) => Phase::Ramp { since, suspect: true },
+            (Phase::Ramp { since, .. }, Verdict::Up | Verdict::Open) => Phase::Ramp { since, suspect: false },
+            (Phase::Ramp { .. }, Verdict::Down) => {
+                self.ramp_time =
+                    Span::from_nanos(self.ramp_time.as_nanos().saturating_mul(2)).min(MAX_RAMP_TIME);
+                self.fall(now, is_last)
+            }
+            (Phase::Probing { .. }, _)
+                if matches!(event, Event::ProbeLost { .. } | Event::Refused { .. }) =>
+            {
+                Phase::Down
+            }
+            (Phase::Down | Phase::Held, _) if event == Event::ProbeOk => {
+                Phase::Probing { successes: 1, since: now }
+            }
+            (Phase::Held, _) => Phase::Down,
+            (Phase::Probing { successes, since }, _) if event == Event::ProbeOk => {
+                let successes = successes.saturating_add(1);
+                if successes >= RECOVERY_SUCCESSES && now.since(since) >= RECOVERY_TIME {
+                    Phase::Ramp { since: now + self.ramp_delay, suspect: false }
+                } else {
+                    Phase::Probing { successes, since }
+                }
+            }
+            (phase, _) => phase,
+        }
+    }
+
+    fn fall(&mut self, now: Moment, is_last: bool) -> Phase {
+        let hold = self.damping.fell(now);
+        if hold && !is_last { Phase::Held } else { Phase::Down }
+    }
+
+    fn verdict(&self, now: Moment) -> Verdict {
+        let count = |wanted: fn(OriginHealth) -> bool| {
+            self.origins.iter().filter(|origin| wanted(origin.health())).count()
+        };
+        let down = count(|health| health == OriginHealth::Down);
+        if ((self.origins.len() - down) as f64) < MIN_USABLE_RATIO * self.origins.len() as f64 {
+            return Verdict::Down;
+        }
+        if count(OriginHealth::is_trusted) == 0 {
+            return Verdict::Suspect;
+        }
+        let refusing = self.origins.iter().filter(|origin| {
+            !origin.health().is_trusted()
+                && origin.last_refusal().is_some_and(|at| now.since(at) <= REFUSALS_WITHIN)
+        });
+        if refusing.count() >= 2 {
+            return Verdict::Suspect;
+        }
+        if count(|health| health == OriginHealth::Up) > 0 { Verdict::Up } else { Verdict::Open }
+    }
+
+    fn ramp(&self, since: Moment, now: Moment) -> f64 {
+        let grown = now.since(since).as_secs_f64() / self.ramp_time.as_secs_f64();
+        grown.clamp(MIN_RAMP, 1.0)
+    }
+}
+
+/// What the origins' states say together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    Up,
+    Suspect,
+    Down,
+    /// Nothing was heard yet, good or bad.
+    Open,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bench {
+        placement: Placement,
+        now: Moment,
+    }
+
+    impl Bench {
+        fn up(origins: usize) -> Self {
+            let mut bench =
+                Self { placement: Placement::new(origins, Span::ZERO), now: Moment::from_millis(1000) };
+            for origin in 0..origins {
+                bench.on(origin, Event::ProbeOk);
+            }
+            assert_eq!(bench.health(), Health::Up);
+            bench
+        }
+
+        fn pass(&mut self, millis: u64) {
+            self.now = self.now + Span::from_millis(millis);
+            self.placement.tick(self.now);
+        }
+
+        fn on(&mut self, origin: usize, event: Event) -> Observed {
+            self.placement.on(origin, event, self.now, false)
+        }
+
+        /// A probe that was sent `ago` milliseconds ago is lost.
+        fn lose(&mut self, origin: usize, ago: u64, connection: u64) {
+            let sent = self.now - Span::from_millis(ago);
+            self.on(origin, Event::ProbeLost { sent, connection });
+        }
+
+        fn health(&self) -> Health {
+            self.placement.observed(self.now).health
+        }
+
+        fn kill(&mut self) {
+            for connection in 1..=4 {
+                self.pass(10);
+                self.lose(0, 1, connection);
+            }
+        }
+
+        fn revive(&mut self) {
+            while self.placement.observed(self.now).ramp == 0 {
+                self.pass(100);
+                self.on(0, Event::ProbeOk);
+            }
+        }
+    }
+
+    #[test]
+    fn one_loss_is_suspicion_and_one_success_ends_it() {
+        let mut bench = Bench::up(1);
+        bench.pass(100);
+        bench.lose(0, 50, 1);
+        assert_eq!(bench.health(), Health::Suspect);
+        bench.pass(10);
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.health(), Health::Up);
+    }
+
+    #[test]
+    fn four_losses_on_two_connections_are_proof_and_on_one_they_are_not() {
+        let mut bench = Bench::up(1);
+        for _ in 0..10 {
+            bench.pass(100);
+            bench.lose(0, 50, 7);
+        }
+        assert_eq!(bench.health(), Health::Suspect);
+        bench.lose(0, 50, 8);
+        assert_eq!(bench.health(), Health::Down);
+    }
+
+    #[test]
+    fn a_real_answer_newer_than_the_probe_vetoes_the_loss() {
+        let mut bench = Bench::up(1);
+        bench.pass(100);
+        let served = bench.now - Span::from_millis(20);
+        bench.on(0, Event::Served { at: served });
+        for connection in 1..=8 {
+            bench.lose(0, 50, connection);
+        }
+        assert_eq!(bench.health(), Health::Up);
+        bench.lose(0, 10, 9);
+        assert_eq!(bench.health(), Health::Suspect);
+    }
+
+    #[test]
+    fn recovery_takes_five_successes_over_two_seconds_and_then_a_ramp() {
+        let mut bench = Bench::up(1);
+        bench.kill();
+        assert_eq!(bench.health(), Health::Down);
+        let fell = bench.now;
+        for _ in 0..20 {
+            bench.pass(50);
+            bench.on(0, Event::ProbeOk);
+        }
+        assert_eq!(bench.placement.observed(bench.now), Observed { health: Health::Recovering, ramp: 0 });
+        bench.revive();
+        assert!(bench.now.since(fell) >= RECOVERY_TIME);
+        assert_eq!(bench.placement.observed(bench.now).ramp, 3);
+        bench.pass(15_000);
+        assert_eq!(bench.placement.observed(bench.now).ramp, 15);
+        bench.pass(15_001);
+        assert_eq!(bench.health(), Health::Up);
+    }
+
+    #[test]
+    fn a_fall_during_the_ramp_doubles_the_next_one() {
+        let mut bench = Bench::up(1);
+        bench.kill();
+        bench.revive();
+        bench.pass(100);
+        bench.lose(0, 50, 1);
+        assert_eq!(bench.health(), Health::Suspect);
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.health(), Health::Recovering);
+        bench.kill();
+        assert_eq!(bench.health(), Health::Down);
+        bench.revive();
+        bench.pass(30_000);
+        assert_eq!(bench.health(), Health::Recovering);
+        bench.pass(30_001);
+        assert_eq!(bench.health(), Health::Up);
+    }
+
+    #[test]
+    fn the_third_fall_is_held_unless_it_is_the_last_placement() {
+        let mut bench = Bench::up(1);
+        for _ in 0..2 {
+            bench.kill();
+            bench.revive();
+        }
+        let mut last = bench.placement.clone();
+        bench.kill();
+        assert_eq!(bench.health(), Health::Held);
+        bench.pass(1000);
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.health(), Health::Held);
+        bench.pass(300_000);
+        assert_eq!(bench.health(), Health::Down);
+
+        for connection in 1..=4 {
+            last.on(0, Event::ProbeLost { sent: bench.now, connection }, bench.now, true);
+        }
+        assert_eq!(last.observed(bench.now).health, Health::Down);
+    }
+
+    #[test]
+    fn one_dead_origin_of_three_is_no_dead_placement() {
+        let mut bench = Bench::up(3);
+        bench.kill();
+        assert_eq!(bench.health(), Health::Up);
+        assert_eq!(bench.placement.origins()[0].health(), OriginHealth::Down);
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.placement.origins()[0].health(), OriginHealth::Down);
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.placement.origins()[0].health(), OriginHealth::Up);
+    }
+
+    #[test]
+    fn two_refusals_within_a_quarter_second_are_suspicion() {
+        let mut bench = Bench::up(3);
+        bench.pass(10);
+        bench.on(0, Event::Refused { connection: 1 });
+        assert_eq!(bench.health(), Health::Up);
+        bench.pass(100);
+        bench.on(1, Event::Refused { connection: 2 });
+        assert_eq!(bench.health(), Health::Suspect);
+        bench.pass(300);
+        bench.on(2, Event::ProbeOk);
+        assert_eq!(bench.health(), Health::Up);
+    }
+
+    #[test]
+    fn the_only_origin_refusing_is_suspicion_and_the_burst_proves_it() {
+        let mut bench = Bench::up(1);
+        bench.pass(10);
+        bench.on(0, Event::Refused { connection: 1 });
+        assert_eq!(bench.health(), Health::Suspect);
+        assert!(bench.placement.wants_burst(0));
+        for connection in 2..=4 {
+            bench.pass(10);
+            bench.on(0, Event::Refused { connection });
+        }
+        assert_eq!(bench.health(), Health::Down);
+    }
+
+    #[test]
+    fn losses_before_the_first_success_prove_down_too() {
+        let mut bench = Bench { placement: Placement::new(1, Span::ZERO), now: Moment::from_millis(1000) };
+        assert_eq!(bench.health(), Health::Unknown);
+        bench.kill();
+        assert_eq!(bench.health(), Health::Down);
+    }
+
+    #[test]
+    fn origins_keep_their_health_across_a_publish() {
+        let mut bench = Bench::up(3);
+        bench.kill();
+        bench.placement.set_origins(&[Some(1), None, Some(0)]);
+        let health: Vec<OriginHealth> = bench.placement.origins().iter().map(Origin::health).collect();
+        assert_eq!(health, [OriginHealth::Up, OriginHealth::Unknown, OriginHealth::Down]);
+    }
+}

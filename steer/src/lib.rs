@@ -1,0 +1,48 @@
+//! The decision core of nearside: which region answers this request, and why.
+//!
+//! Everything here is a pure function of its arguments. There is no clock, no socket, no file, no randomness and no hash
+//! order: the same table, signals, client and seed give the same decision, byte for byte, on every machine. The proxy, its
+//! `explain`, tests and simulations therefore call the same functions and cannot disagree. `clippy.toml` bans the calls that
+//! would break this, `tests/purity.rs` the dependencies.
+//!
+//! # Layout, in the order of a request
+//! - [`spec`]: what an operator writes. [`table`]: its compiled, valid form; [`Table::compile`] lists every [`Defect`].
+//! - [`geo`], [`client`]: places, distances, and what is known of the requester.
+//! - [`effective`], [`ranking`], [`signals`], [`failback`]: the other inputs, each already reduced to what a decision needs:
+//!   states and weights with overrides, published latencies, observed health.
+//! - [`decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`attempt`]: what follows a failure.
+//! - [`health`], [`estimate`], [`ewma`]: the state machines that turn events and samples into those inputs.
+//!
+//! Left out: doing anything. This crate decides; the proxy performs.
+
+pub mod attempt;
+pub mod client;
+pub mod decide;
+pub mod defect;
+pub mod draw;
+pub mod effective;
+pub mod estimate;
+pub mod ewma;
+pub mod failback;
+pub mod geo;
+pub mod health;
+pub mod ids;
+pub mod moment;
+pub mod pick;
+pub mod plan;
+pub mod ranking;
+pub mod router;
+pub mod score;
+pub mod signals;
+pub mod spec;
+pub mod table;
+pub mod trace;
+
+mod compile;
+
+pub use client::{Client, Pop, Spot};
+pub use decide::{Decision, Refusal, World, decide};
+pub use defect::{Defect, KeyPath};
+pub use moment::{Moment, Span};
+pub use spec::Spec;
+pub use table::Table;

@@ -1,0 +1,95 @@
+//! The origin inside a placement: power of two choices on load.
+//!
+//! Two origins are drawn and the less loaded one wins (Mitzenmacher 2001). It is nearly as even as asking all of them and
+//! does not send every worker to the same momentary best. Origins that are not trusted are used only when no trusted one is
+//! left, and an origin that was tried is not tried again while an untried one exists.
+
+use crate::draw::Rng;
+use crate::ids::OriginId;
+
+/// How one origin stands for a worker's next attempt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OriginView {
+    /// See [`crate::ewma::PeakEwma::load`]. Not a number counts as infinite.
+    pub load: f64,
+    /// Whether its health is `up` or `unknown`.
+    pub trusted: bool,
+    /// Whether this request has tried it.
+    pub tried: bool,
+}
+
+/// Picks among the origins of a placement. `None` if there are none.
+pub fn pick(
+    origins: impl ExactSizeIterator<Item = OriginId> + Clone,
+    view: impl Fn(OriginId) -> OriginView,
+    rng: &mut Rng,
+) -> Option<OriginId> {
+    let mut origins = origins;
+    if origins.len() <= 1 {
+        return origins.next();
+    }
+    let tier = |view: OriginView| (view.tried, !view.trusted);
+    let best = origins.clone().map(|origin| tier(view(origin))).min()?;
+    let eligible = origins.filter(|origin| tier(view(*origin)) == best);
+    let count = u32::try_from(eligible.clone().count()).unwrap_or(u32::MAX);
+    let first = rng.below(count);
+    // The second is drawn from the others.
+    let second = (first + 1 + rng.below(count.saturating_sub(1))) % count;
+    let nth = |index: u32| eligible.clone().nth(index as usize);
+    let (a, b) = (nth(first)?, nth(second)?);
+    let load = |origin| {
+        let load = view(origin).load;
+        if load.is_nan() { f64::INFINITY } else { load }
+    };
+    Some(if load(b) < load(a) { b } else { a })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(count: usize) -> impl ExactSizeIterator<Item = OriginId> + Clone {
+        (0..count).map(|index| OriginId::new(index).unwrap())
+    }
+
+    fn view(load: f64) -> OriginView {
+        OriginView { load, trusted: true, tried: false }
+    }
+
+    #[test]
+    fn the_most_loaded_of_many_is_never_picked() {
+        let mut rng = Rng::new(1);
+        for _ in 0..1000 {
+            let picked =
+                pick(ids(5), |origin| view(if origin.index() == 3 { f64::NAN } else { 1.0 }), &mut rng);
+            assert_ne!(picked.unwrap().index(), 3);
+        }
+    }
+
+    #[test]
+    fn equal_loads_share_evenly() {
+        let mut rng = Rng::new(2);
+        let mut counts = [0; 4];
+        for _ in 0..40_000 {
+            counts[pick(ids(4), |_| view(1.0), &mut rng).unwrap().index()] += 1;
+        }
+        assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn untried_before_trusted_before_loaded() {
+        let mut rng = Rng::new(3);
+        let picked = |tried: [bool; 2], trusted: [bool; 2], rng: &mut Rng| {
+            let view = |origin: OriginId| {
+                let at = origin.index();
+                OriginView { load: 1.0, trusted: trusted[at], tried: tried[at] }
+            };
+            pick(ids(2), view, rng).unwrap().index()
+        };
+        for _ in 0..50 {
+            assert_eq!(picked([true, false], [true, false], &mut rng), 1);
+            assert_eq!(picked([false, false], [true, false], &mut rng), 0);
+        }
+        assert_eq!(pick(ids(0), |_| view(1.0), &mut rng), None);
+    }
+}

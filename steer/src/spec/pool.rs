@@ -1,0 +1,118 @@
+//! `[[pools]]`: the origins that serve one application, per region.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Name, State, full_weight, is_default, is_full_weight};
+use crate::moment::Span;
+
+/// All origins that serve one application, across regions.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolSpec {
+    /// The pool's name in logs, metrics and commands.
+    pub name: Name,
+    /// How the origins are checked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub probe: ProbeSpec,
+    /// Present: origins are reached over TLS 1.3 and their certificates are verified. Absent: plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<OriginTlsSpec>,
+    /// The pool's presence in each region.
+    pub placements: Vec<PlacementSpec>,
+}
+
+/// One pool's presence in one region.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlacementSpec {
+    /// The region, by name.
+    pub region: Name,
+    /// The origins, each as `host:port`. A host is an IPv4 address, an IPv6 address in brackets, or a DNS name, which is
+    /// resolved again as its time to live runs out.
+    #[schemars(length(min = 1), extend("examples" = [["10.0.0.1:8080", "origin.example.com:80"]]))]
+    pub origins: Vec<String>,
+    /// As a region's weight, for this pool alone; the two multiply.
+    #[serde(default = "full_weight", skip_serializing_if = "is_full_weight")]
+    #[schemars(range(min = 0, max = 100), extend("examples" = [50]))]
+    pub weight: u8,
+    /// As a region's state, for this pool alone; the less willing of the two counts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub state: State,
+    /// How many requests this edge may have running here at once. Above it, requests go to the next region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("examples" = [500]))]
+    pub max_in_flight: Option<u32>,
+}
+
+/// How origins of a pool are checked, from this edge.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeSpec {
+    /// `http`: a request over a warm connection; gives health and latency. `tcp`: a connection; gives health alone, so the
+    /// region's latency is what its distance suggests.
+    #[serde(default)]
+    pub kind: ProbeKind,
+    /// The path that a probe asks for (http only). Default `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/[!-~]*$"), extend("x-wanted" = "a path that begins with `/`"), extend("examples" = ["/healthz"]))]
+    pub path: Option<String>,
+    /// The Host that a probe sends (http only). Default: the origin's own `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[!-~]{1,253}$"), extend("x-wanted" = "a host name"), extend("examples" = ["www.example.com"]))]
+    pub host: Option<String>,
+    /// The answers that count as healthy, as codes or ranges (http only). Default `200-399`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 16),
+        inner(regex(pattern = r"^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$")),
+        extend("examples" = [["200-299"]])
+    )]
+    pub statuses: Option<Vec<String>>,
+    /// How often an origin is asked. A dead region is noticed within about this time plus a round trip.
+    #[serde(default = "default_interval")]
+    pub interval: Span,
+}
+
+pub(crate) fn default_interval() -> Span {
+    Span::from_millis(100)
+}
+
+impl Default for ProbeSpec {
+    fn default() -> Self {
+        Self {
+            kind: ProbeKind::default(),
+            path: None,
+            host: None,
+            statuses: None,
+            interval: default_interval(),
+        }
+    }
+}
+
+/// What a probe does.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline, extend("examples" = ["http"]))]
+pub enum ProbeKind {
+    /// Ask for a page.
+    #[default]
+    Http,
+    /// Open a connection.
+    Tcp,
+}
+
+/// TLS towards the origins of a pool.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginTlsSpec {
+    /// The name asked for and verified. Default: the origin's host name; required where an origin is an address whose
+    /// certificate names a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), extend("examples" = ["origin.example.com"]))]
+    pub server_name: Option<String>,
+    /// A PEM file of the authorities to trust, instead of the system's; relative to the directory of the table file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096), extend("examples" = ["origin-ca.pem"]))]
+    pub ca_file: Option<String>,
+}

@@ -1,0 +1,168 @@
+//! What the compiler refuses, and how it says so.
+
+use steer::spec::{Failback, OriginTlsSpec, PlacementSpec, ProbeKind, State, Steering};
+use steer::{Span, Spec, Table};
+
+use crate::world::{REGIONS, spec};
+
+fn defects(change: impl FnOnce(&mut Spec)) -> Vec<String> {
+    let mut spec = spec(&REGIONS[..3], Steering::Nearest);
+    change(&mut spec);
+    Table::compile(&spec).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn refused(change: impl FnOnce(&mut Spec), at: &str, saying: &str) {
+    let defects = defects(change);
+    assert_eq!(defects.len(), 1, "{defects:#?}");
+    assert!(defects[0].starts_with(&format!("{at}: ")), "{}", defects[0]);
+    assert!(defects[0].contains(saying), "{}", defects[0]);
+}
+
+#[test]
+fn a_good_spec_compiles() {
+    assert_eq!(defects(|_| {}), [""; 0]);
+}
+
+#[test]
+fn every_mistake_has_its_place() {
+    refused(|spec| spec.regions.push(spec.regions[0].clone()), "regions[3].name", "named \"virginia\" too");
+    refused(|spec| spec.regions[1].latitude = 95.0, "regions[1].latitude", "no place on Earth");
+    refused(|spec| spec.regions[1].weight = 101, "regions[1].weight", "more than 100");
+    refused(|spec| spec.regions[1].bias_ms = f64::NAN, "regions[1].bias_ms", "not between");
+    refused(
+        |spec| spec.pools[0].placements[2].region = "mars".into(),
+        "pools[0].placements[2].region",
+        "\"mars\"",
+    );
+    refused(
+        |spec| spec.pools[0].placements[2].region = "iowa".into(),
+        "pools[0].placements[2].region",
+        "placed in \"iowa\" already",
+    );
+    refused(
+        |spec| spec.pools[0].placements[0].origins = vec!["10.0.0.1".into()],
+        "pools[0].placements[0].origins[0]",
+        "has no port",
+    );
+    refused(
+        |spec| spec.pools[0].placements[0].origins.clear(),
+        "pools[0].placements[0].origins",
+        "no origin",
+    );
+    refused(
+        |spec| spec.pools[0].placements[0].max_in_flight = Some(0),
+        "pools[0].placements[0].max_in_flight",
+        "no request in",
+    );
+    refused(
+        |spec| {
+            spec.pools[0].placements.truncate(1);
+            spec.pools[0].tls = Some(OriginTlsSpec::default());
+        },
+        "pools[0].placements[0].origins[0]",
+        "no name is given to verify",
+    );
+    refused(
+        |spec| spec.pools[0].probe.interval = Span::from_millis(1),
+        "pools[0].probe.interval",
+        "not between",
+    );
+    refused(
+        |spec| spec.pools[0].probe.statuses = Some(vec!["2xx".into()]),
+        "pools[0].probe.statuses[0]",
+        "no status",
+    );
+    refused(
+        |spec| {
+            spec.pools[0].probe.kind = ProbeKind::Tcp;
+            spec.pools[0].probe.path = Some("/".into());
+        },
+        "pools[0].probe.path",
+        "asks for no page",
+    );
+    refused(|spec| spec.policies[0].order = Some(vec!["iowa".into()]), "policies[0].order", "has no order");
+    refused(
+        |spec| spec.policies[0].failback = Some(Failback::Manual),
+        "policies[0].failback",
+        "has no failback",
+    );
+    refused(|spec| spec.policies[0].steering = Steering::ActivePassive, "policies[0]", "needs an order");
+    refused(
+        |spec| spec.routes[0].pool = "wob".into(),
+        "routes[0].pool",
+        "no pool is named \"wob\" (there are web)",
+    );
+    refused(|spec| spec.routes[0].policy = Some("q".into()), "routes[0].policy", "no policy is named");
+    refused(|spec| spec.routes[0].steering = Some(Steering::Geo), "routes[0].steering", "names a policy too");
+    refused(|spec| spec.routes[0].hosts = vec!["*.a.test".into()], "routes[0].hosts[0]", "is a pattern");
+    refused(|spec| spec.routes[0].hosts = vec!["a.test:80".into()], "routes[0].hosts[0]", "has a port");
+    refused(|spec| spec.routes[0].path_prefix = "api".into(), "routes[0].path_prefix", "beginning of a path");
+    refused(
+        |spec| spec.routes[0].jurisdictions = vec!["EU".into()],
+        "routes[0].jurisdictions",
+        "no placement in EU",
+    );
+    refused(
+        |spec| {
+            let mut twin = spec.routes[0].clone();
+            twin.name = "twin".into();
+            spec.routes.push(twin);
+        },
+        "routes[1]",
+        "serves the same host and path_prefix",
+    );
+}
+
+#[test]
+fn all_mistakes_are_named_at_once() {
+    let found = defects(|spec| {
+        spec.regions[0].latitude = 200.0;
+        spec.regions[1].weight = 200;
+        spec.pools[0].placements[0].origins = vec!["x".into(), "y".into()];
+        spec.pools[0].placements[1].region = "mars".into();
+        spec.policies[0].order = Some(vec!["mars".into()]);
+        spec.routes[0].pool = "wob".into();
+    });
+    assert_eq!(found.len(), 8, "{found:#?}");
+}
+
+#[test]
+fn an_empty_spec_names_what_is_missing() {
+    let found = Table::compile(&Spec::default()).unwrap_err();
+    let paths: Vec<String> = found.iter().map(|defect| defect.path.to_string()).collect();
+    assert_eq!(paths, ["regions", "pools", "routes"]);
+}
+
+#[test]
+fn routes_alike_share_a_lane_and_others_do_not() {
+    let mut spec = spec(&REGIONS[..3], Steering::Nearest);
+    for (name, jurisdictions) in [("b", vec![]), ("c", vec!["EU".to_owned()])] {
+        let mut route = spec.routes[0].clone();
+        route.name = name.into();
+        route.path_prefix = format!("/{name}");
+        route.jurisdictions = jurisdictions;
+        spec.routes.push(route);
+    }
+    spec.regions[0].jurisdiction = Some("EU".to_owned());
+    let table = Table::compile(&spec).unwrap();
+    assert_eq!(table.lanes.len(), 2);
+    assert_eq!(table.routes[0].lane, table.routes[1].lane);
+    assert_eq!(table.lanes[1].candidates.len(), 1);
+    assert_eq!(table.lanes[1].excluded.len(), 2);
+}
+
+#[test]
+fn placement_and_region_combine_to_the_less_willing() {
+    let mut spec = spec(&REGIONS[..2], Steering::Nearest);
+    spec.regions[0].weight = 50;
+    spec.pools[0].placements[0] =
+        PlacementSpec { weight: 40, state: State::Drain, ..spec.pools[0].placements[0].clone() };
+    spec.regions[1].state = State::Standby;
+    let table = Table::compile(&spec).unwrap();
+    let effective = steer::effective::Effective::of(&table, |_| Default::default());
+    let [first, second] =
+        [0, 1].map(|index| effective.of_placement(steer::ids::PlacementId::new(index).unwrap()));
+    assert_eq!((first.state, first.dial), (State::Drain, 2000));
+    assert_eq!((second.state, second.dial), (State::Standby, 10_000));
+}

@@ -1,0 +1,9 @@
+//! The laws of the decision core.
+
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and read the sources")]
+
+mod cities;
+mod compile;
+mod laws;
+mod purity;
+mod world;
