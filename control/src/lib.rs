@@ -1,0 +1,2 @@
+//! The control plane of nearside.
+pub mod document;
