@@ -1,2 +1,23 @@
-//! The control plane of nearside.
+//! The control plane of nearside: what operators write and change, and the one pointer through which it takes effect.
+//!
+//! No proxying happens here. This crate reads tables, compiles and publishes them, lays overrides over them, keeps what was
+//! learnt by name, and answers the admin API; the proxy only ever reads [`snapshot::Snapshot`]s.
+//!
+//! # Layout
+//! - [`document`]: configuration texts, with the position of every mistake.
+//! - [`version`], [`overlay`], [`snapshot`]: what is published. [`publisher`]: the one place that publishes.
+//! - [`vitals`]: what was learnt about origins and placements, kept by name.
+//! - [`explain`], [`share`]: questions about decisions, answered by the decision itself.
+//! - [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
+
+pub mod admin;
+pub mod clock;
 pub mod document;
+pub mod explain;
+pub mod overlay;
+pub mod publisher;
+pub mod share;
+pub mod snapshot;
+pub mod version;
+pub mod vitals;
+pub mod watch;

@@ -1,0 +1,349 @@
+//! A decision, told to a person: what was known of the client, every region's terms, the choice, and why not the others.
+//!
+//! The decision is taken by the same function as for a request, with a recorder that listens. What is told here is only
+//! translated from its record.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use steer::Client;
+use steer::decide::{Basis, Cause, Decision, plan_in_lane};
+use steer::effective::DIAL_WHOLE;
+use steer::geo::Country;
+use steer::ids::PlacementId;
+use steer::plan::Class;
+use steer::router::NoRoute;
+use steer::score::Terms;
+use steer::signals::{Health, Observed, RAMP_WHOLE, Signals};
+use steer::spec::{State, Steering};
+use steer::table::Exclusion;
+use steer::trace::{Trace, Verdict, WhyNot};
+
+use crate::snapshot::Snapshot;
+
+/// Finds a client's place. The proxy does it for requests; control asks for explanations.
+pub trait Locate: Send + Sync {
+    /// The client behind an address, and how his place was found.
+    fn locate(&self, address: IpAddr) -> (Client, Whereabouts);
+}
+
+/// A client's place and how it was found.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Whereabouts {
+    /// ISO 3166-1 alpha-2 code.
+    pub country: Option<Country>,
+    /// Degrees north.
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    pub longitude: Option<f64>,
+    /// How far off the coordinates may be.
+    pub accuracy_km: Option<f64>,
+    /// Whether the coordinates are only the centre of the country's population.
+    pub country_only: bool,
+    /// What told: `prefix 10.0.0.0/8`, a database's file name, `built-in`, or `unknown`.
+    pub source: String,
+}
+
+/// What is to be explained.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The client's address.
+    pub address: IpAddr,
+    /// The host asked for; `None` is the first host of the first route.
+    pub host: Option<String>,
+    /// The path asked for.
+    pub path: String,
+    /// The method asked with.
+    pub method: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The client.
+    pub address: IpAddr,
+    /// His place.
+    pub place: Whereabouts,
+    /// The request.
+    pub request: Request,
+    /// What the decision was taken with.
+    pub inputs: Inputs,
+    /// The route that matched; `None` if none did.
+    pub route: Option<String>,
+    /// How the route steers, and by which policy.
+    pub steering: Option<Steering>,
+    /// The policy that the route names.
+    pub policy: Option<String>,
+    /// Every region, the chosen one first, then by rank; those that may not serve last.
+    pub regions: Vec<Candidate>,
+    /// Where the request goes; `None` if nowhere.
+    pub choice: Option<String>,
+    /// The ladder of regions to try, best first.
+    pub ladder: Vec<String>,
+    /// Where the key goes when everything is well.
+    pub natural_region: Option<String>,
+    /// How much farther than the fastest usable region the choice is from this PoP.
+    pub detour_ms: Option<f64>,
+    /// What it comes to, in a sentence.
+    pub summary: String,
+}
+
+/// A request to decide.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The host.
+    pub host: String,
+    /// The path.
+    pub path: String,
+}
+
+/// What a decision was taken with.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Inputs {
+    /// The table's version.
+    pub version: u64,
+    /// The overlay's number.
+    pub overlay: u64,
+    /// The ranking's number.
+    pub ranking: u64,
+    /// The client's key.
+    pub key: u64,
+}
+
+/// A region and what became of it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Candidate {
+    /// The region.
+    pub region: String,
+    /// Its health for the route's pool.
+    pub health: String,
+    /// Its state, after overrides.
+    pub state: Option<State>,
+    /// Its weight for the pool, after overrides, in percent.
+    pub weight: Option<f64>,
+    /// Distance from the client.
+    pub km: Option<f64>,
+    /// The parts of its cost.
+    pub terms: Option<Cost>,
+    /// Whether it is chosen.
+    pub chosen: bool,
+    /// Why it is, or why not.
+    pub why: String,
+}
+
+/// The parts of a cost.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Cost {
+    /// `a`: the say of latency measured from this PoP.
+    pub a: f64,
+    /// L: the published round trip from this PoP.
+    pub latency_ms: Option<f64>,
+    /// Whether L is measured or suggested by distance.
+    pub measured: bool,
+    /// E: the round trip to expect between client and region by distance.
+    pub estimate_ms: Option<f64>,
+    /// How far L is above its lowest of the last hour.
+    pub rise_ms: f64,
+    /// What the operator added.
+    pub bias_ms: f64,
+    /// The sum that ranks; milliseconds in `nearest`, `latency` and `geo` steering. `None` is unknown.
+    pub cost: Option<f64>,
+}
+
+/// Explains a decision.
+#[must_use]
+pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Whereabouts)) -> Explanation {
+    let (client, place) = located;
+    let table = snapshot.table();
+    let first_host = || table.routes.first().and_then(|route| route.hosts.first()).cloned();
+    let host = question.host.clone().or_else(first_host).unwrap_or_default();
+    let mut told = Explanation {
+        address: question.address,
+        place,
+        inputs: Inputs {
+            version: snapshot.version.about.version,
+            overlay: snapshot.overlay.number,
+            ranking: snapshot.ranking.number,
+            key: client.key,
+        },
+        route: None,
+        steering: None,
+        policy: None,
+        regions: Vec::new(),
+        choice: None,
+        ladder: Vec::new(),
+        natural_region: None,
+        detour_ms: None,
+        summary: String::new(),
+        request: Request { method: question.method.clone(), host, path: question.path.clone() },
+    };
+    let path = question.path.split(['?', '#']).next().unwrap_or("/");
+    let route = match table.router.find(&told.request.host, path) {
+        Ok(route) => table.route(route),
+        Err(NoRoute::UnknownHost) => {
+            told.summary = format!("refused: no route serves the host {:?}", told.request.host);
+            return told;
+        }
+        Err(NoRoute::UnknownPath) => {
+            told.summary = format!("refused: no route of {:?} serves the path {path:?}", told.request.host);
+            return told;
+        }
+    };
+    let lane = table.lane(route.lane);
+    let mut trace = Trace::default();
+    let planned = plan_in_lane(&snapshot.world(), route.lane, &client, &mut trace);
+    let region = |placement: PlacementId| table.region(table.placement(placement).region).name.clone();
+    told.route = Some(route.name.clone());
+    told.steering = Some(lane.steering);
+    told.policy.clone_from(&lane.policy);
+    if let Ok((decision, plan)) = &planned {
+        told.choice = Some(region(decision.first));
+        told.ladder = plan.iter().map(|placement| region(*placement)).collect();
+        told.natural_region = decision.natural.map(region);
+        told.detour_ms = detour_ms(snapshot, decision, &trace);
+    }
+    let decision = planned.as_ref().ok().map(|(decision, _)| decision);
+    told.summary = summary(&planned.as_ref().map(|(decision, _)| decision).map_err(|cause| *cause), &told);
+    for (placement, why) in trace.why_not(lane, decision) {
+        let judged = trace.candidates.iter().find(|judged| judged.placement == placement);
+        let standing = snapshot.effective.of_placement(placement);
+        let observed = snapshot.vitals.observed(placement);
+        told.regions.push(Candidate {
+            region: region(placement),
+            health: health(observed),
+            state: Some(standing.state),
+            weight: Some(f64::from(standing.dial) * 100.0 / f64::from(DIAL_WHOLE)),
+            km: judged.and_then(|judged| judged.terms.km).map(rounded),
+            terms: judged.map(|judged| cost(snapshot, placement, &judged.terms)),
+            chosen: why == WhyNot::Chosen,
+            why: reason(&why, lane.steering, decision),
+        });
+    }
+    let placed = |name: &str| told.regions.iter().any(|candidate| candidate.region == name);
+    let elsewhere = table.regions.iter().filter(|region| !placed(&region.name)).map(|region| Candidate {
+        region: region.name.clone(),
+        health: "-".to_owned(),
+        state: None,
+        weight: None,
+        km: None,
+        terms: None,
+        chosen: false,
+        why: format!("the pool {:?} is not placed here", table.pool(lane.pool).name),
+    });
+    let elsewhere: Vec<Candidate> = elsewhere.collect();
+    told.regions.extend(elsewhere);
+    let rank = |candidate: &Candidate| {
+        let at = told.ladder.iter().position(|name| *name == candidate.region).unwrap_or(usize::MAX);
+        let cost = candidate.terms.as_ref().and_then(|terms| terms.cost).unwrap_or(f64::INFINITY);
+        (at, cost)
+    };
+    let mut regions = told.regions.clone();
+    regions.sort_by(|a, b| rank(a).0.cmp(&rank(b).0).then(rank(a).1.total_cmp(&rank(b).1)));
+    told.regions = regions;
+    told
+}
+
+/// L(chosen) less the lowest L of all that could serve: the price of geography.
+fn detour_ms(snapshot: &Snapshot, decision: &Decision, trace: &Trace) -> Option<f64> {
+    let table = snapshot.table();
+    let latency =
+        |placement| snapshot.ranking.regions.get(table.placement(placement).region.index())?.latency_ms;
+    let usable = trace.candidates.iter().filter(|judged| matches!(judged.verdict, Verdict::Usable(_)));
+    let lowest = usable.filter_map(|judged| judged.terms.latency_ms).min_by(f64::total_cmp)?;
+    Some(rounded((latency(decision.first)? - lowest).max(0.0)))
+}
+
+fn cost(snapshot: &Snapshot, placement: PlacementId, terms: &Terms) -> Cost {
+    let region = snapshot.table().placement(placement).region;
+    Cost {
+        a: rounded(terms.blend),
+        latency_ms: terms.latency_ms.map(rounded),
+        measured: snapshot.ranking.regions.get(region.index()).is_some_and(|ranked| ranked.measured),
+        estimate_ms: terms.estimate_ms.map(rounded),
+        rise_ms: rounded(terms.rise_ms),
+        bias_ms: terms.bias_ms,
+        cost: Some(terms.cost).filter(|cost| cost.is_finite()).map(rounded),
+    }
+}
+
+/// To a hundredth, for reading.
+fn rounded(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}
+
+fn health(observed: Observed) -> String {
+    match observed {
+        Observed { health: Health::Recovering, ramp: 0 } => "recovering".to_owned(),
+        Observed { health: Health::Recovering, ramp } => {
+            format!("recovering ({} %)", u32::from(ramp) * 100 / u32::from(RAMP_WHOLE))
+        }
+        Observed { health, .. } => health.as_str().to_owned(),
+    }
+}
+
+fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decision>) -> String {
+    let class = |class: Class| match class {
+        Class::Kept => "it is healthy and keeps this client",
+        Class::GivenAway | Class::SuspectGivenAway => "its weight gives this client to the next region",
+        Class::Suspect => "an answer of it is missing or none was heard yet: it comes after the healthy ones",
+        Class::Standby | Class::StandbyGivenAway | Class::StandbySuspect => {
+            "it stands by until no active region is usable"
+        }
+        Class::Ramping | Class::StandbyRamping => {
+            "it recovers, and its share has not reached this client yet"
+        }
+    };
+    match why {
+        WhyNot::Chosen => match decision.map(|decision| decision.basis) {
+            Some(Basis::AllDown) => "all are down, and this one answered last: one attempt".to_owned(),
+            Some(Basis::Unranked) => "no place and no latency is known: the table's order decides".to_owned(),
+            _ => "chosen".to_owned(),
+        },
+        WhyNot::Excluded(Exclusion::Jurisdiction) => {
+            "its jurisdiction is not among the route's: it may never serve it".to_owned()
+        }
+        WhyNot::Excluded(Exclusion::NotListed) => "the policy's order does not list it".to_owned(),
+        WhyNot::Rejected(verdict) => match verdict {
+            Verdict::Off => "its state is off".to_owned(),
+            Verdict::Draining => "its state is drain: no new requests".to_owned(),
+            Verdict::WeightZero => "its weight is 0: nothing, in failover too".to_owned(),
+            Verdict::Unhealthy(health) => format!("it is {}", health.as_str()),
+            Verdict::Full => "it has as many requests as max_in_flight allows".to_owned(),
+            Verdict::Usable(_) => "usable".to_owned(),
+        },
+        WhyNot::Outclassed(better) => class(*better).to_owned(),
+        WhyNot::LessPreferred => "the policy lists others for the client's country or continent".to_owned(),
+        WhyNot::Tied => "as near as the client's place can tell; the chosen one is faster".to_owned(),
+        WhyNot::Costlier(more) => match steering {
+            Steering::Nearest | Steering::Latency | Steering::Geo if more.is_finite() => {
+                format!("{} ms more", rounded(*more))
+            }
+            Steering::Weighted => "the client's key falls to another region's share".to_owned(),
+            Steering::ActivePassive => "it is listed later".to_owned(),
+            _ => "its cost is unknown".to_owned(),
+        },
+    }
+}
+
+fn summary(decided: &Result<&Decision, Cause>, told: &Explanation) -> String {
+    match decided {
+        Ok(decision) => {
+            let choice = told.choice.as_deref().unwrap_or_default();
+            match (decision.basis, &told.natural_region) {
+                (Basis::AllDown, _) => format!("all down: one attempt at {choice}"),
+                (_, Some(natural)) if natural != choice && decision.spilled_from.is_some() => {
+                    format!("{choice}, because {natural} is full")
+                }
+                (_, Some(natural)) if natural != choice => format!("{choice}, because {natural} is not well"),
+                _ => choice.to_owned(),
+            }
+        }
+        Err(Cause::Unhealthy) => "refused: no permitted region is healthy".to_owned(),
+        Err(Cause::Full) => "refused: every healthy region has as many requests as it may".to_owned(),
+        Err(Cause::Jurisdiction) => {
+            "refused: healthy regions are left, but none in the route's jurisdictions".to_owned()
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The one place where a snapshot becomes current.
+//!
+//! Whoever changes something (an operator, a file, the ranking, a probe) comes here and takes a lock that no request ever
+//! sees; readers load one pointer. A change is in force when the call returns: a request whose head arrives later is decided
+//! by the new snapshot. A change that is refused leaves everything as it was.
+//!
+//! Old snapshots are kept until the last worker has let go of them and are freed here, so that no request pays for taking a
+//! large table apart.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use steer::client::Pop;
+use steer::effective::Effective;
+use steer::geo::expected_rtt_ms;
+use steer::ids::PlacementId;
+use steer::ranking::{Ranked, Ranking};
+use steer::signals::Observed;
+use steer::spec::{Spec, State};
+use steer::table::Lane;
+use steer::{Defect, Moment, Span, Table, failback};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::document::{self, Finding};
+use crate::overlay::{Overlay, Overridden, RegionOverrides};
+use crate::snapshot::{Snapshot, Vitals};
+use crate::version::{About, Version, fingerprint};
+use crate::vitals::{PlacementKey, Registry};
+
+/// Published versions that are kept to look at.
+const MAX_VERSIONS: usize = 64;
+/// The most text that kept versions hold together, in bytes; the current one is kept whatever its size.
+const MAX_TEXT_BYTES: usize = 64 << 20;
+
+/// A further check of a table by whoever will serve it, such as whether its certificate files can be read.
+pub type TableCheck = Box<dyn Fn(&Table) -> Vec<Defect> + Send + Sync>;
+
+/// Publishes snapshots.
+pub struct Publisher {
+    current: Arc<ArcSwap<Snapshot>>,
+    registry: Registry,
+    clock: Clock,
+    check: TableCheck,
+    tables: watch::Sender<u64>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    versions: VecDeque<Arc<Version>>,
+    overlay: Overlay,
+    /// Where lanes of manual failback stand, by pool and policy, so that a publish forgets nothing.
+    incumbents: BTreeMap<(String, Option<String>), String>,
+    retired: Vec<Arc<Snapshot>>,
+}
+
+/// Who publishes what, and why.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The table as written.
+    pub text: String,
+    /// What messages call it, and where the version says it came from.
+    pub source: String,
+    /// Who publishes.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A change to the overrides of a region.
+#[derive(Clone, Debug)]
+pub struct RegionPatch {
+    /// `Some(Some(_))` overrides, `Some(None)` ends the override, `None` leaves it.
+    pub weight: Option<Option<u8>>,
+    /// As `weight`.
+    pub state: Option<Option<State>>,
+    /// Who changes it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// How long it holds; `None` is until cleared or restarted.
+    pub expires_in: Option<Span>,
+}
+
+/// There is no region of that name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UnknownRegion;
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    /// Publishes a first table for that many workers.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn start(
+        first: Draft,
+        pop: Pop,
+        workers: usize,
+        clock: Clock,
+        check: TableCheck,
+    ) -> Result<Self, Vec<Finding>> {
+        let table = compile(&first, &check)?;
+        let version = version(1, first, table, &clock);
+        let registry = Registry::new(workers);
+        let overlay = Overlay::default();
+        let ranking = Ranking { number: 1, pop, regions: Vec::new() };
+        let snapshot = Snapshot {
+            effective: Arc::new(effective(&version.table, &overlay)),
+            overlay: Arc::new(overlay.clone()),
+            ranking: Arc::new(carried(&ranking, None, &version.table)),
+            incumbents: Arc::new(Vec::new()),
+            vitals: Arc::new(Vitals::new(
+                registry.origins(&version.table),
+                registry.placements(&version.table),
+            )),
+            version: version.clone(),
+        };
+        Ok(Self {
+            current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            registry,
+            clock,
+            check,
+            tables: watch::Sender::new(1),
+            inner: Mutex::new(Inner {
+                versions: VecDeque::from([version]),
+                overlay,
+                incumbents: BTreeMap::new(),
+                retired: Vec::new(),
+            }),
+        })
+    }
+
+    /// The pointer that readers load.
+    #[must_use]
+    pub fn current(&self) -> &Arc<ArcSwap<Snapshot>> {
+        &self.current
+    }
+
+    /// What is current now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// The clock that all moments come from.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Tells when another table has become current.
+    #[must_use]
+    pub fn tables(&self) -> watch::Receiver<u64> {
+        self.tables.subscribe()
+    }
+
+    /// The published versions, oldest first.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Arc<Version>> {
+        self.lock().versions.iter().cloned().collect()
+    }
+
+    /// Makes a table current.
+    ///
+    /// # Errors
+    /// What is wrong with it; everything stays as it was.
+    pub fn publish(&self, draft: Draft) -> Result<About, Vec<Finding>> {
+        let table = compile(&draft, &self.check)?;
+        let mut inner = self.lock();
+        let before = self.snapshot();
+        let version = version(before.version.about.version + 1, draft, table, &self.clock);
+        let table = &version.table;
+        let next = Snapshot {
+            effective: Arc::new(effective(table, &inner.overlay)),
+            overlay: before.overlay.clone(),
+            ranking: Arc::new(carried(&before.ranking, Some(before.table()), table)),
+            incumbents: Arc::new(remembered(&inner.incumbents, table)),
+            vitals: Arc::new(Vitals::new(self.registry.origins(table), self.registry.placements(table))),
+            version: version.clone(),
+        };
+        self.swap(&mut inner, next);
+        let about = version.about.clone();
+        inner.versions.push_back(version);
+        inner.forget_old_versions();
+        // What the former table mentioned is kept for requests that are still on their way.
+        self.registry.retain(&[before.version.table.clone(), self.snapshot().version.table.clone()]);
+        self.tables.send_replace(about.version);
+        Ok(about)
+    }
+
+    /// Changes the overrides of a region. The overrides after it.
+    ///
+    /// # Errors
+    /// If no region of the current table has that name.
+    pub fn patch(&self, region: &str, patch: RegionPatch) -> Result<RegionOverrides, UnknownRegion> {
+        let mut inner = self.lock();
+        self.snapshot().table().region_named(region).ok_or(UnknownRegion)?;
+        let since = self.clock.wall();
+        let expires = patch.expires_in.map(|span| self.clock.now() + span);
+        let expires_at = patch.expires_in.and_then(|span| {
+            since.checked_add(jiff::SignedDuration::try_from(std::time::Duration::from(span)).ok()?).ok()
+        });
+        let RegionPatch { weight, state, author, reason, .. } = patch;
+        let mut overrides = inner.overlay.region(region);
+        if let Some(value) = weight {
+            let (author, reason) = (author.clone(), reason.clone());
+            overrides.weight =
+                value.map(|value| Overridden { value, author, reason, since, expires_at, expires });
+        }
+        if let Some(value) = state {
+            overrides.state =
+                value.map(|value| Overridden { value, author, reason, since, expires_at, expires });
+        }
+        inner.overlay.set(region, overrides.clone());
+        self.republish_overlay(&mut inner);
+        Ok(overrides)
+    }
+
+    /// Ends overrides that have expired. When the next one will.
+    pub fn expire_overrides(&self) -> Option<Moment> {
+        let mut inner = self.lock();
+        let ended = inner.overlay.expire(self.clock.now());
+        if !ended.is_empty() {
+            tracing::info!(regions = ?ended, "override expired");
+            self.republish_overlay(&mut inner);
+        }
+        inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        inner.overlay.next_expiry()
+    }
+
+    /// Publishes a ranking if it differs from the current one, and advances lanes of manual failback. `rank` gives the
+    /// latencies of a table's regions, in its order.
+    pub fn rank(&self, rank: impl FnOnce(&Table, &Pop) -> Vec<Ranked>) {
+        let mut inner = self.lock();
+        let before = self.snapshot();
+        let regions = rank(before.table(), &before.ranking.pop);
+        let ranking = if regions == before.ranking.regions {
+            before.ranking.clone()
+        } else {
+            let (number, pop) = (before.ranking.number + 1, before.ranking.pop.clone());
+            Arc::new(Ranking { number, pop, regions })
+        };
+        let incumbents = failback::incumbents(before.table(), &before.effective, &*before.vitals, |lane| {
+            let name = inner.incumbents.get(&lane_key(before.table(), lane))?;
+            before.table().region_named(name)
+        });
+        if Arc::ptr_eq(&ranking, &before.ranking) && incumbents == *before.incumbents {
+            return;
+        }
+        for (lane, incumbent) in before.table().lanes.iter().zip(&incumbents) {
+            if let Some(region) = incumbent {
+                let name = before.table().region(*region).name.clone();
+                inner.incumbents.insert(lane_key(before.table(), lane), name);
+            }
+        }
+        let incumbents = Arc::new(incumbents);
+        self.swap(&mut inner, Snapshot { ranking, incumbents, ..Snapshot::clone(&before) });
+    }
+
+    /// Moves this PoP, as GeoIP of its public address says after a new database.
+    pub fn place_pop(&self, pop: Pop) {
+        let mut inner = self.lock();
+        let before = self.snapshot();
+        if before.ranking.pop != pop {
+            let ranking =
+                Ranking { number: before.ranking.number + 1, pop, regions: before.ranking.regions.clone() };
+            self.swap(&mut inner, Snapshot { ranking: Arc::new(ranking), ..Snapshot::clone(&before) });
+        }
+    }
+
+    /// Records what is observed of a placement. What was observed before, if that is different.
+    pub fn observe(&self, key: &PlacementKey, observed: Observed) -> Option<Observed> {
+        let _inner = self.lock();
+        let snapshot = self.snapshot();
+        let index = snapshot.vitals.placements.iter().position(|placement| placement.key == *key)?;
+        let placement = &snapshot.vitals.placements[index];
+        let before = placement.observed();
+        if before == observed {
+            return None;
+        }
+        placement.set_observed(observed);
+        snapshot.vitals.set_observed(PlacementId::new(index)?, observed);
+        Some(before)
+    }
+
+    fn republish_overlay(&self, inner: &mut Inner) {
+        let before = self.snapshot();
+        let overlay = Arc::new(inner.overlay.clone());
+        let effective = Arc::new(effective(before.table(), &overlay));
+        self.swap(inner, Snapshot { overlay, effective, ..Snapshot::clone(&before) });
+    }
+
+    fn swap(&self, inner: &mut Inner, next: Snapshot) {
+        inner.retired.push(self.current.swap(Arc::new(next)));
+        inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change is complete before it is swapped in, so a panic elsewhere leaves nothing half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn forget_old_versions(&mut self) {
+        let bytes =
+            |versions: &VecDeque<Arc<Version>>| -> usize { versions.iter().map(|v| v.text.len()).sum() };
+        while self.versions.len() > MAX_VERSIONS
+            || (self.versions.len() > 1 && bytes(&self.versions) > MAX_TEXT_BYTES)
+        {
+            self.versions.pop_front();
+        }
+    }
+}
+
+fn compile(draft: &Draft, check: &TableCheck) -> Result<Table, Vec<Finding>> {
+    let env = |name: &str| std::env::var(name).ok();
+    document::read(&draft.source, &draft.text, &env, |spec: Spec| {
+        let table = Table::compile(&spec)?;
+        let defects = check(&table);
+        if defects.is_empty() { Ok(table) } else { Err(defects) }
+    })
+}
+
+fn version(number: u64, draft: Draft, table: Table, clock: &Clock) -> Arc<Version> {
+    let about = About {
+        version: number,
+        fingerprint: fingerprint(&draft.text),
+        source: draft.source,
+        author: draft.author,
+        reason: draft.reason,
+        published_at: clock.wall(),
+    };
+    Arc::new(Version { about, text: draft.text, table: Arc::new(table) })
+}
+
+fn effective(table: &Table, overlay: &Overlay) -> Effective {
+    Effective::of(table, |region| overlay.region(&table.region(region).name).to_override())
+}
+
+/// The ranking of a new table: what is known of regions by the same name and place, priors for the others.
+fn carried(before: &Ranking, table: Option<&Table>, next: &Table) -> Ranking {
+    let known = |region: &steer::table::Region| {
+        let table = table?;
+        let id = table.region_named(&region.name)?;
+        let same_place = table.region(id).place == region.place;
+        before.regions.get(id.index()).filter(|_| same_place).copied()
+    };
+    let prior = |region: &steer::table::Region| Ranked {
+        latency_ms: before.pop.point.map(|pop| expected_rtt_ms(pop.km_to(&region.point))),
+        rise_ms: 0.0,
+        measured: false,
+    };
+    let regions = next.regions.iter().map(|region| known(region).unwrap_or_else(|| prior(region))).collect();
+    Ranking { number: before.number + 1, pop: before.pop.clone(), regions }
+}
+
+fn lane_key(table: &Table, lane: &Lane) -> (String, Option<String>) {
+    (table.pool(lane.pool).name.clone(), lane.policy.clone())
+}
+
+fn remembered(
+    incumbents: &BTreeMap<(String, Option<String>), String>,
+    table: &Table,
+) -> Vec<Option<steer::ids::RegionId>> {
+    let of = |lane: &Lane| table.region_named(incumbents.get(&lane_key(table, lane))?);
+    table.lanes.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests;
