@@ -41,12 +41,3 @@ pub(crate) const FULL_WEIGHT: u8 = 100;
 pub(crate) fn full_weight() -> u8 {
     FULL_WEIGHT
 }
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes references")]
-pub(crate) fn is_full_weight(weight: &u8) -> bool {
-    *weight == FULL_WEIGHT
-}
-
-pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Name, is_default};
+use super::Name;
 use crate::geo::{Continent, Country};
 
 /// How regions are ordered for the routes that name this policy.
@@ -34,7 +34,7 @@ pub struct PolicySpec {
     #[schemars(with = "BTreeMap<String, Vec<Name>>", extend("propertyNames" = {"enum": ["AF", "AN", "AS", "EU", "NA", "OC", "SA"]}), extend("examples" = [{"EU": ["eu-central"]}]))]
     pub continents: BTreeMap<Continent, Vec<Name>>,
     /// What happens to a request when no region is usable.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub on_all_down: OnAllDown,
 }
 

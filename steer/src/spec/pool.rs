@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Name, State, full_weight, is_default, is_full_weight};
+use super::{Name, State, full_weight};
 use crate::moment::Span;
 
 /// All origins that serve one application, across regions.
@@ -13,7 +13,7 @@ pub struct PoolSpec {
     /// The pool's name in logs, metrics and commands.
     pub name: Name,
     /// How the origins are checked.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub probe: ProbeSpec,
     /// Present: origins are reached over TLS 1.3 and their certificates are verified. Absent: plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,11 +33,11 @@ pub struct PlacementSpec {
     #[schemars(length(min = 1), extend("examples" = [["10.0.0.1:8080", "origin.example.com:80"]]))]
     pub origins: Vec<String>,
     /// As a region's weight, for this pool alone; the two multiply.
-    #[serde(default = "full_weight", skip_serializing_if = "is_full_weight")]
+    #[serde(default = "full_weight")]
     #[schemars(range(min = 0, max = 100), extend("examples" = [50]))]
     pub weight: u8,
     /// As a region's state, for this pool alone; the less willing of the two counts.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub state: State,
     /// How many requests this edge may have running here at once. Above it, requests go to the next region.
     #[serde(default, skip_serializing_if = "Option::is_none")]

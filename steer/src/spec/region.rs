@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Name, full_weight, is_default, is_full_weight};
+use super::{Name, full_weight};
 
 /// A place where origins run.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -24,14 +24,14 @@ pub struct RegionSpec {
     /// In ranked steering: the percentage of the traffic that naturally arrives at this region which it keeps; the rest
     /// goes to each client's next region. In `weighted` steering: its relative share. 0 means nothing, in every mode and
     /// in failover too.
-    #[serde(default = "full_weight", skip_serializing_if = "is_full_weight")]
+    #[serde(default = "full_weight")]
     #[schemars(range(min = 0, max = 100), extend("examples" = [50]))]
     pub weight: u8,
     /// Whether the region takes new requests.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub state: State,
     /// Added to the region's cost in milliseconds: positive repels traffic, negative attracts it.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     #[schemars(range(min = -500, max = 500), extend("examples" = [10.0]))]
     pub bias_ms: f64,
 }

@@ -1,0 +1,213 @@
+//! One client connection: who is at its other end, and the life of it.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ProtocolVersion;
+use steer::Moment;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::stream::Watched;
+use super::watch::{Expired, Watch};
+use super::{Listening, LocalExecutor};
+use crate::config::Limits;
+use crate::forward;
+use crate::locate::Located;
+use crate::worker::Worker;
+
+/// A client connection.
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    /// Who is connected to us.
+    pub(crate) peer: IpAddr,
+    /// Whether that is a hop whose word counts.
+    pub(crate) is_trusted: bool,
+    /// The port we listen on.
+    pub(crate) port: u16,
+    pub(crate) tls_version: Option<&'static str>,
+    pub(crate) sni: Option<String>,
+    watch: Arc<Watch>,
+    /// Counts as open, tunnel or not, until this is dropped.
+    _open: Open,
+    /// The client last located: the same for all requests unless a trusted hop speaks for many.
+    located: RefCell<Option<Rc<Located>>>,
+}
+
+impl Connection {
+    /// The client of a request.
+    pub(crate) fn locate(&self, headers: &HeaderMap) -> Rc<Located> {
+        let address =
+            if self.is_trusted { self.worker.trusted_hops.client(self.peer, headers) } else { self.peer };
+        if let Some(located) = self.located.borrow().as_ref().filter(|located| located.address == address) {
+            return located.clone();
+        }
+        let located = Rc::new(self.worker.locator.locate(address));
+        self.worker.shard.lookups[located.told.index()].one();
+        *self.located.borrow_mut() = Some(located.clone());
+        located
+    }
+
+    /// A request began.
+    pub(crate) fn began(&self) {
+        self.watch.began();
+    }
+
+    /// A request ended.
+    pub(crate) fn ended(&self, now: Moment) {
+        self.watch.ended(now);
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn run(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listening: Rc<Listening>,
+    permit: OwnedSemaphorePermit,
+) {
+    let open = Open::new(&worker, permit);
+    let peer = peer.ip().to_canonical();
+    let Some(acceptor) = &listening.tls else {
+        let connection = connect(open, peer, listening.port, None, None, true);
+        return http1(stream, connection).await;
+    };
+    let handshake = timeout(worker.settings.limits.header_timeout, acceptor.accept(stream)).await;
+    let Ok(Ok(stream)) = handshake else {
+        worker.shard.handshakes_failed.one();
+        return;
+    };
+    let (_, session) = stream.get_ref();
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    let sni = session.server_name().map(str::to_owned);
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let connection = connect(open, peer, listening.port, Some(version), sni, !is_http2);
+    if is_http2 { http2(stream, connection).await } else { http1(stream, connection).await }
+}
+
+fn connect(
+    open: Open,
+    peer: IpAddr,
+    port: u16,
+    tls_version: Option<&'static str>,
+    sni: Option<String>,
+    is_http1: bool,
+) -> Rc<Connection> {
+    let worker = open.worker.clone();
+    Rc::new(Connection {
+        peer,
+        is_trusted: worker.trusted_hops.contains(peer),
+        port,
+        tls_version,
+        sni,
+        watch: Arc::new(Watch::new(worker.clock, is_http1)),
+        worker,
+        _open: open,
+        located: RefCell::default(),
+    })
+}
+
+async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, connection: Rc<Connection>) {
+    let io = TokioIo::new(Watched::new(stream, connection.watch.clone()));
+    let owner = connection.clone();
+    let service = service_fn(move |request| forward::serve(connection.clone(), request));
+    let limits = &owner.worker.settings.limits;
+    let serving = http1::Builder::new()
+        // The watch ends slow heads; hyper's own timer would be set anew with each head.
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes)
+        .max_headers_unless_default(limits.headers)
+        .half_close(false)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let serving = std::pin::pin!(serving);
+    drive(&owner, serving, |serving| serving.graceful_shutdown()).await;
+}
+
+async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, connection: Rc<Connection>) {
+    let io = TokioIo::new(Watched::new(stream, connection.watch.clone()));
+    let owner = connection.clone();
+    let service = service_fn(move |request| forward::serve(connection.clone(), request));
+    let Limits { http2_streams, http2_resets, header_bytes, stream_idle_timeout, .. } =
+        owner.worker.settings.limits;
+    let serving = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(http2_streams)
+        .max_pending_accept_reset_streams(http2_resets)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(stream_idle_timeout / 4)
+        .keep_alive_timeout(stream_idle_timeout / 4)
+        .serve_connection(io, service);
+    let serving = std::pin::pin!(serving);
+    drive(&owner, serving, |serving| serving.graceful_shutdown()).await;
+}
+
+/// Runs a connection until it ends, its patience does, or this edge stops.
+async fn drive<C: Future>(owner: &Connection, mut serving: Pin<&mut C>, shut_down: impl Fn(Pin<&mut C>)) {
+    let limits = &owner.worker.settings.limits;
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            biased;
+            _ = serving.as_mut() => return,
+            () = owner.worker.stopping.begun(), if !is_closing => {}
+            expired = owner.watch.expired(limits) => {
+                if expired == Expired::Slow || is_closing {
+                    return;
+                }
+            }
+        }
+        // Running requests may finish; a connection that stays open after that is ended when its patience is used up again.
+        is_closing = true;
+        shut_down(serving.as_mut());
+    }
+}
+
+/// Counts a connection as open until it is dropped.
+struct Open {
+    worker: Rc<Worker>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(worker: &Rc<Worker>, permit: OwnedSemaphorePermit) -> Self {
+        worker.shard.connections_total.one();
+        worker.shard.connections.one();
+        Self { worker: worker.clone(), _permit: permit }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.shard.connections.less();
+    }
+}
+
+/// hyper keeps up to 100 header fields on the stack and allocates for any other limit.
+trait MaxHeaders {
+    fn max_headers_unless_default(&mut self, headers: usize) -> &mut Self;
+}
+
+const HYPER_MAX_HEADERS: usize = 100;
+
+impl MaxHeaders for http1::Builder {
+    fn max_headers_unless_default(&mut self, headers: usize) -> &mut Self {
+        if headers != HYPER_MAX_HEADERS {
+            self.max_headers(headers);
+        }
+        self
+    }
+}

@@ -1,0 +1,113 @@
+//! `nearside check`: everything that is wrong, before anything runs.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use control::document::{self, Finding};
+use steer::{Spec, Table};
+
+use super::{CheckArgs, Output, complain, say};
+use crate::config::{self, EdgeSpec, Settings};
+use crate::locate::database_problem;
+use crate::tls;
+use crate::worker::OriginTlsStore;
+
+pub(super) fn check(args: &CheckArgs) -> ExitCode {
+    let file = args.configured.file();
+    let mut findings = Vec::new();
+    let edge = match config::read(&file) {
+        Ok(edge) => Some(edge),
+        Err(found) => {
+            findings.extend(found);
+            None
+        }
+    };
+    let configured = edge.as_ref().map(|(_, settings)| settings.table_file.clone());
+    let beside = || file.parent().unwrap_or_else(|| Path::new("")).join("table.toml");
+    let table_file = args.table.clone().or(configured).unwrap_or_else(beside);
+    let spec = match table(&table_file) {
+        Ok(spec) => Some(spec),
+        Err(found) => {
+            findings.extend(found);
+            None
+        }
+    };
+    if let Some((_, settings)) = &edge {
+        findings.extend(files(settings));
+    }
+    match args.output {
+        Output::Json => say(&serde_json::to_string_pretty(&findings).expect("findings are text and numbers")),
+        Output::Table => findings.iter().for_each(|finding| complain(&finding.to_string())),
+    }
+    if !findings.is_empty() {
+        if args.output == Output::Table {
+            complain(&format!("{} mistakes", findings.len()));
+        }
+        return ExitCode::from(1);
+    }
+    if let (true, Some((edge, _)), Some(spec)) = (args.print, &edge, &spec) {
+        say(&print(edge, spec));
+    } else if args.output == Output::Table {
+        say(&format!("{} and {} are valid", file.display(), table_file.display()));
+    }
+    for warning in edge.iter().flat_map(|(_, settings)| settings.warnings()) {
+        complain(&format!("warning: {warning}"));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Reads a table as it would be published.
+fn table(file: &Path) -> Result<Spec, Vec<Finding>> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| {
+        let problem = format!("cannot be read: {error}");
+        vec![Finding::of_file(
+            &name,
+            problem,
+            "there is nowhere to send requests",
+            "[edge]\ntable = \"table.toml\"",
+        )]
+    })?;
+    let env = |variable: &str| std::env::var(variable).ok();
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
+    document::read(&name, &text, &env, |spec: Spec| {
+        let table = Table::compile(&spec)?;
+        let defects = OriginTlsStore::new(folder).check(&table);
+        if defects.is_empty() { Ok(spec) } else { Err(defects) }
+    })
+}
+
+/// What is wrong with the files that the configuration names.
+fn files(settings: &Settings) -> Vec<Finding> {
+    let certificates = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let broken = certificates.filter_map(|(certificate, key)| {
+        let problem = tls::listener_config(certificate, key).err()?;
+        let example = "tls = { certificate_file = \"edge.pem\", key_file = \"edge.key\" }";
+        Some(Finding::of_file(
+            &certificate.display().to_string(),
+            problem,
+            "this edge would not start",
+            example,
+        ))
+    });
+    let unreadable = settings.databases.iter().filter_map(|file| {
+        let problem = database_problem(file)?;
+        let consequence = "places would come from the other databases and built-in data";
+        Some(Finding::of_file(
+            &file.display().to_string(),
+            problem,
+            consequence,
+            "databases = [\"GeoLite2-City.mmdb\"]",
+        ))
+    });
+    broken.chain(unreadable).collect()
+}
+
+fn print(edge: &EdgeSpec, spec: &Spec) -> String {
+    let toml = |result: Result<String, toml::ser::Error>| {
+        result.expect("what was read from TOML can be written as it")
+    };
+    let edge = toml(toml::to_string_pretty(edge));
+    format!("# this edge\n{edge}\n# the table\n{}", toml(toml::to_string_pretty(spec)))
+}

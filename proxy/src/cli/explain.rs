@@ -1,0 +1,164 @@
+//! `nearside explain`: where a request would go, and why not elsewhere.
+
+use std::process::ExitCode;
+
+use control::clock::Clock;
+use control::explain::{Candidate, Explanation, Locate, Question, explain as explain_decision};
+use control::publisher::{Draft, Publisher};
+use http::Method;
+
+use super::admin::{Api, Failure, quoted};
+use super::{ExplainArgs, Output, columns, complain, configuration, say};
+use crate::locate::Locator;
+use crate::worker::OriginTlsStore;
+
+pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
+    let explained = if args.offline { offline(args) } else { online(args) };
+    let (explanation, note) = match explained {
+        Ok(explained) => explained,
+        Err(code) => return code,
+    };
+    match args.admin.output {
+        Output::Json => {
+            say(&serde_json::to_string_pretty(&explanation).expect("an explanation is text and numbers"));
+        }
+        Output::Table => say(&tell(&explanation)),
+    }
+    if let Some(note) = note {
+        complain(&note);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Asks the running edge; where none runs, answers from the files and says so.
+fn online(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode> {
+    let explicit = args.admin.admin.is_some();
+    let api = match Api::find(&args.admin)? {
+        Ok(api) => api,
+        // Without a token there has been no edge to make one.
+        Err(_) if !explicit => return offline(args),
+        Err(problem) => {
+            complain(&problem);
+            return Err(ExitCode::from(1));
+        }
+    };
+    let mut path =
+        format!("/v1/explain?ip={}&method={}&path={}", args.ip, quoted(&args.method), quoted(&args.path));
+    if let Some(host) = &args.host {
+        path.push_str(&format!("&host={}", quoted(host)));
+    }
+    match api.json(Method::GET, &path, Vec::new()) {
+        Ok((explanation, _)) => Ok((explanation, None)),
+        Err(Failure::Unreachable(_)) if !explicit => offline(args),
+        Err(failure) => Err(failure.report()),
+    }
+}
+
+/// Answers from the configuration files.
+fn offline(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode> {
+    let file = args.admin.configured.file();
+    let settings = configuration(&file)?;
+    let fail = |problem: String| {
+        complain(&problem);
+        ExitCode::from(1)
+    };
+    let source = settings.table_file.display().to_string();
+    let text = std::fs::read_to_string(&settings.table_file)
+        .map_err(|error| fail(format!("{source}: cannot be read: {error}")))?;
+    let (locator, refused) = Locator::open(&settings);
+    refused.iter().for_each(|problem| complain(&format!("warning: {problem}")));
+    let folder = settings.table_file.parent().unwrap_or_else(|| std::path::Path::new("")).to_owned();
+    let origin_tls = OriginTlsStore::new(&folder);
+    let draft = Draft { text, source, author: "file".to_owned(), reason: "explain".to_owned() };
+    let pop = (*locator.pop()).clone();
+    let check = Box::new(move |table: &steer::Table| origin_tls.check(table));
+    let publisher = Publisher::start(draft, pop, 1, Clock::start(), check).map_err(|findings| {
+        let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        fail(told.join("\n"))
+    })?;
+    let question = Question {
+        address: args.ip,
+        host: args.host.clone(),
+        path: args.path.clone(),
+        method: args.method.clone(),
+    };
+    let explanation = explain_decision(&publisher.snapshot(), &question, Locate::locate(&locator, args.ip));
+    let note = format!(
+        "note: answered from {} without a running edge: no health is known, and latencies are what distance suggests",
+        file.display()
+    );
+    Ok((explanation, Some(note)))
+}
+
+fn tell(explanation: &Explanation) -> String {
+    let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
+    let place = &explanation.place;
+    let mut lines = vec![format!(
+        "client    {}  {}  {}  ({})",
+        explanation.address,
+        place.country.map_or_else(|| "country unknown".to_owned(), |country| country.to_string()),
+        match (place.latitude, place.longitude) {
+            (Some(latitude), Some(longitude)) => {
+                let vague = if place.country_only { ", the centre of its population" } else { "" };
+                let radius = place.accuracy_km.map_or_else(String::new, |km| format!(" within {km:.0} km"));
+                format!("{latitude:.2}, {longitude:.2}{radius}{vague}")
+            }
+            _ => "place unknown".to_owned(),
+        },
+        place.source,
+    )];
+    let request = &explanation.request;
+    lines.push(format!("request   {} {}{}", request.method, request.host, request.path));
+    if let (Some(route), Some(steering)) = (&explanation.route, explanation.steering) {
+        let policy =
+            explanation.policy.as_ref().map_or_else(String::new, |policy| format!(", policy {policy}"));
+        lines.push(format!("route     {route}, steering {}{policy}", steering.as_str()));
+    }
+    let inputs = &explanation.inputs;
+    lines.push(format!(
+        "inputs    table {}, overlay {}, ranking {}, key {:016x}",
+        inputs.version, inputs.overlay, inputs.ranking, inputs.key
+    ));
+    lines.push(format!("choice    {}", explanation.summary));
+    if explanation.ladder.len() > 1 {
+        lines.push(format!("ladder    {}", explanation.ladder.join(" > ")));
+    }
+    if let Some(detour) = explanation.detour_ms {
+        lines.push(format!("detour    {detour} ms farther from this PoP than the fastest usable region"));
+    }
+    if !explanation.regions.is_empty() {
+        let row = |candidate: &Candidate| {
+            let terms = candidate.terms.as_ref();
+            let latency = terms.map(|terms| (terms.latency_ms, terms.measured));
+            let latency = match latency {
+                Some((Some(ms), true)) => format!("{ms:.1}"),
+                Some((Some(ms), false)) => format!("{ms:.1}~"),
+                _ => "-".to_owned(),
+            };
+            vec![
+                format!("{}{}", if candidate.chosen { "* " } else { "  " }, candidate.region),
+                candidate.health.clone(),
+                candidate.state.map_or("-", |state| state.as_str()).to_owned(),
+                candidate.weight.map_or_else(|| "-".to_owned(), |weight| format!("{weight:.0}")),
+                candidate.km.map_or_else(|| "-".to_owned(), |km| format!("{km:.0}")),
+                terms.map_or_else(|| "-".to_owned(), |terms| format!("{:.2}", terms.a)),
+                latency,
+                number(terms.and_then(|terms| terms.estimate_ms)),
+                number(terms.map(|terms| terms.rise_ms)),
+                number(terms.map(|terms| terms.bias_ms)),
+                number(terms.and_then(|terms| terms.cost)),
+                candidate.why.clone(),
+            ]
+        };
+        let header =
+            ["  REGION", "HEALTH", "STATE", "WEIGHT", "KM", "a", "L", "E", "RISE", "BIAS", "COST", "WHY"];
+        lines.push(String::new());
+        lines.push(columns(&header, explanation.regions.iter().map(row)));
+        lines.push(String::new());
+        lines.push(
+            "cost = a*L + (1-a)*(E + rise) + bias, in ms, when steering is nearest; ~ suggested by distance"
+                .to_owned(),
+        );
+    }
+    lines.join("\n")
+}

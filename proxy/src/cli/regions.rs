@@ -1,0 +1,112 @@
+//! `nearside regions`, `weight` and `state`.
+
+use std::process::ExitCode;
+
+use control::admin::{Layer, Region, Regions};
+use control::share::Basis;
+use http::Method;
+use serde_json::json;
+
+use super::admin::{Api, quoted};
+use super::{AdminArgs, ChangeArgs, Output, StateArgs, WeightArgs, columns, say};
+
+pub(super) fn list(args: &AdminArgs) -> ExitCode {
+    let api = match Api::of(args) {
+        Ok(api) => api,
+        Err(code) => return code,
+    };
+    match api.json::<Regions>(Method::GET, "/v1/regions", Vec::new()) {
+        Ok((_, text)) if args.output == Output::Json => say(&text),
+        Ok((regions, _)) => say(&table(&regions)),
+        Err(failure) => return failure.report(),
+    }
+    ExitCode::SUCCESS
+}
+
+pub(super) fn weight(args: &WeightArgs) -> ExitCode {
+    change(&args.region, "weight", &json!(args.weight), &args.change)
+}
+
+pub(super) fn state(args: &StateArgs) -> ExitCode {
+    change(&args.region, "state", &json!(args.state), &args.change)
+}
+
+fn change(region: &str, key: &str, value: &serde_json::Value, change: &ChangeArgs) -> ExitCode {
+    let api = match Api::of(&change.admin) {
+        Ok(api) => api,
+        Err(code) => return code,
+    };
+    let mut body = json!({ key: value, "reason": change.reason });
+    if let Some(span) = change.expires_in {
+        body["expires_in"] = json!(span.to_string());
+    }
+    let path = format!("/v1/regions/{}", quoted(region));
+    match api.json::<Region>(Method::PATCH, &path, body.to_string().into_bytes()) {
+        Ok((_, text)) if change.admin.output == Output::Json => say(&text),
+        Ok((region, _)) => {
+            let shown = format!(
+                "{}: weight {}, state {}, predicted share {:.1} %; in force now, until cleared, expired or restarted",
+                region.name,
+                region.effective.weight,
+                region.effective.state.as_str(),
+                region.predicted_share * 100.0
+            );
+            say(&shown);
+        }
+        Err(failure) => return failure.report(),
+    }
+    ExitCode::SUCCESS
+}
+
+fn table(regions: &Regions) -> String {
+    let rows = regions.regions.iter().map(|region| {
+        let observed = &region.observed;
+        let latency = observed.latency_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
+        let health: Vec<String> = observed
+            .placements
+            .iter()
+            .map(|placement| match placement.ramp.filter(|ramp| *ramp > 0.0) {
+                Some(ramp) => format!("{} {} {:.0} %", placement.pool, placement.health, ramp * 100.0),
+                None => format!("{} {}", placement.pool, placement.health),
+            })
+            .collect();
+        vec![
+            region.name.clone(),
+            marked(region.effective.state.as_str(), region.effective.state_by),
+            marked(&region.effective.weight.to_string(), region.effective.weight_by),
+            format!("{latency}{}", if observed.measured { "" } else { " (prior)" }),
+            format!("{:.1} %", region.predicted_share * 100.0),
+            health.join(", "),
+            notes(region),
+        ]
+    });
+    let table = columns(&["REGION", "STATE", "WEIGHT", "L MS", "SHARE", "HEALTH", "OVERRIDE"], rows);
+    let basis = match regions.predicted_from {
+        Basis::RecentRequests(count) => format!("{count} recent requests"),
+        Basis::ClientsAtThisPop(count) => {
+            format!("{count} made-up clients at this PoP, as nobody has asked yet")
+        }
+    };
+    format!(
+        "{table}\n\n* overridden. Shares predicted from {basis}. Table {}, overlay {}, ranking {}.",
+        regions.version, regions.overlay, regions.ranking
+    )
+}
+
+fn marked(text: &str, by: Layer) -> String {
+    match by {
+        Layer::Table => text.to_owned(),
+        Layer::Override => format!("{text} *"),
+    }
+}
+
+fn notes(region: &Region) -> String {
+    let weight = region.overridden.weight.as_ref().map(|over| (&over.reason, over.expires_at));
+    let state = region.overridden.state.as_ref().map(|over| (&over.reason, over.expires_at));
+    let note = |(reason, expires): (&String, Option<jiff::Timestamp>)| match expires {
+        Some(at) => format!("{reason} (until {at:.0})"),
+        None => reason.clone(),
+    };
+    let notes: Vec<String> = [weight, state].into_iter().flatten().map(note).collect();
+    notes.join("; ")
+}

@@ -1,0 +1,77 @@
+//! `nearside run`: an edge, from its files to its end.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use control::publisher::Draft;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{complain, configuration};
+use crate::edge::Edge;
+
+pub(super) fn run(file: &Path) -> ExitCode {
+    let settings = match configuration(file) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    start_logging();
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let source = settings.table_file.display().to_string();
+    let text = match std::fs::read_to_string(&settings.table_file) {
+        Ok(text) => text,
+        Err(error) => {
+            complain(&format!("{source}: cannot be read: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let draft = Draft { text, source, author: "file".to_owned(), reason: "start".to_owned() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a process that has started gets its event loop");
+    // Signals that come while the edge starts are kept for when it can obey.
+    let _guard = runtime.enter();
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
+        complain("signals cannot be received");
+        return ExitCode::from(1);
+    };
+    let edge = match Edge::start(settings, draft) {
+        Ok(edge) => edge,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(1);
+        }
+    };
+    for address in &edge.listeners {
+        tracing::info!(%address, "listening for clients");
+    }
+    tracing::info!(address = %edge.admin, "listening for operators");
+    tracing::info!(address = %edge.health, "listening for health checks");
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => edge.reload(),
+            }
+        }
+        tracing::info!("draining; once more to stop at once");
+        let stopped = tokio::task::spawn_blocking(move || edge.stop());
+        tokio::select! {
+            _ = stopped => tracing::info!("stopped"),
+            _ = terminate.recv() => std::process::exit(0),
+            _ = interrupt.recv() => std::process::exit(0),
+        }
+    });
+    ExitCode::SUCCESS
+}
+
+/// The process log goes to standard error; NEARSIDE_LOG sets its level.
+fn start_logging() {
+    let level = std::env::var("NEARSIDE_LOG").ok().and_then(|level| level.parse().ok());
+    let level = level.unwrap_or(tracing::Level::INFO);
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
+}

@@ -1,0 +1,241 @@
+//! `nearside.toml`, as its author writes it: this edge, and nothing of the world.
+//!
+//! Each doc comment below is shown to operators. A key that nothing enforces has no place here.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use steer::Span;
+use steer::geo::{Country, Place};
+use steer::spec::Name;
+
+/// This edge: where it listens, where it stands, and what it allows.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeSpec {
+    /// Who and where this edge is.
+    pub edge: EdgeSection,
+    /// Where clients connect.
+    pub listeners: Vec<ListenerSection>,
+    /// How a client's address is found behind other proxies.
+    #[serde(default)]
+    pub client_address: ClientAddressSection,
+    /// How a client's place is found.
+    #[serde(default)]
+    pub geo: GeoSection,
+    /// Bounds of everything that a client or an origin could use up.
+    #[serde(default)]
+    pub limits: LimitsSection,
+    /// Where operators connect.
+    #[serde(default)]
+    pub admin: AdminSection,
+    /// Where load balancers and Prometheus connect.
+    #[serde(default)]
+    pub health: HealthSection,
+    /// One JSON line per request.
+    #[serde(default)]
+    pub access_log: AccessLogSection,
+}
+
+/// Who and where this edge is.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeSection {
+    /// The PoP's name, in logs and in the header `X-Nearside-Pop` to origins.
+    #[schemars(extend("examples" = ["fra1"]))]
+    pub name: Name,
+    /// Where the PoP stands. Without it, GeoIP of `public_address` says; without both, clients are steered almost by their
+    /// own distance alone, and latencies are unknown until measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"latitude": 50.11, "longitude": 8.68}]))]
+    pub place: Option<Place>,
+    /// The address that the internet sees, to find the PoP's place by GeoIP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["203.0.113.7"]))]
+    pub public_address: Option<String>,
+    /// Threads that serve clients. Default: one per processor that this process may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256), extend("examples" = [4]))]
+    pub workers: Option<u16>,
+    /// The file of the routing table, relative to this file. It is watched and published when it changes.
+    #[serde(default = "default_table")]
+    #[schemars(length(min = 1), extend("examples" = ["table.toml"]))]
+    pub table: String,
+}
+
+/// A socket that clients connect to.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerSection {
+    /// Address and port. `[::]` listens on IPv4 too.
+    #[schemars(extend("examples" = ["0.0.0.0:8080"]))]
+    pub address: String,
+    /// Present: TLS 1.3 and 1.2, with HTTP/2 and HTTP/1.1 by ALPN. Absent: plain HTTP/1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"certificate_file": "edge.pem", "key_file": "edge.key"}]))]
+    pub tls: Option<ListenerTlsSection>,
+}
+
+/// The certificate of a listener.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTlsSection {
+    /// PEM file of the certificate chain, leaf first, relative to this file.
+    #[schemars(length(min = 1), extend("examples" = ["edge.pem"]))]
+    pub certificate_file: String,
+    /// PEM file of its private key, relative to this file.
+    #[schemars(length(min = 1), extend("examples" = ["edge.key"]))]
+    pub key_file: String,
+}
+
+/// How a client's address is found behind other proxies.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientAddressSection {
+    /// Prefixes of proxies whose `X-Forwarded-For` is believed: the client is the right-most address that is not one of
+    /// them. Empty: the client is whoever connects, and the header is replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["10.0.0.0/8"]]))]
+    pub trusted_hops: Vec<String>,
+}
+
+/// How a client's place is found: your prefixes, then the databases in order, then built-in country data.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeoSection {
+    /// MaxMind-format files (`.mmdb`), relative to this file; the first that knows an address decides. Watched, and taken
+    /// over when they change and are sound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["GeoLite2-City.mmdb"]]))]
+    pub databases: Vec<String>,
+    /// Places of prefixes that you know better; the longest prefix wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [[{"prefix": "10.1.0.0/16", "country": "DE"}]]))]
+    pub prefixes: Vec<PrefixSection>,
+}
+
+/// The place of a prefix.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixSection {
+    /// An IPv4 or IPv6 prefix.
+    #[schemars(extend("examples" = ["10.1.0.0/16"]))]
+    pub prefix: String,
+    /// The country of its clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
+    /// Where they are. Without it, the centre of the country's population.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"latitude": 52.52, "longitude": 13.4}]))]
+    pub place: Option<Place>,
+}
+
+/// Bounds of everything that a client or an origin could use up.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSection {
+    /// Client connections at once, over all workers. Above it, new ones wait in the kernel's queue.
+    #[schemars(range(min = 1, max = 10_000_000), extend("examples" = [20_000]))]
+    pub connections: u32,
+    /// How long a client may take to send a request's head, and to shake hands.
+    pub header_timeout: Span,
+    /// The largest head of a request, in bytes; larger ones get 431.
+    #[schemars(range(min = 8192, max = 1_048_576), extend("examples" = [65_536]))]
+    pub header_bytes: u32,
+    /// How many header fields a request may have; more get 431.
+    #[schemars(range(min = 1, max = 10_000), extend("examples" = [100]))]
+    pub headers: u32,
+    /// How long a connection may stay open without a request.
+    pub idle_timeout: Span,
+    /// How long a running request or tunnel may go without a byte in either direction.
+    pub stream_idle_timeout: Span,
+    /// Requests that one HTTP/2 connection may have running.
+    #[schemars(range(min = 1, max = 10_000), extend("examples" = [100]))]
+    pub http2_streams: u32,
+    /// Streams of one HTTP/2 connection that its client may have reset before they were looked at; more end the connection.
+    #[schemars(range(min = 1, max = 10_000), extend("examples" = [20]))]
+    pub http2_resets: u32,
+    /// How long an origin may take to begin its answer.
+    pub first_byte_timeout: Span,
+    /// The part of a request's body that is kept so that it can be sent again, in bytes.
+    #[schemars(range(min = 0, max = 1_048_576), extend("examples" = [65_536]))]
+    pub replay_bytes: u32,
+    /// How long an unused connection to an origin is kept. Below what the origins allow, or they close it first.
+    pub origin_idle_timeout: Span,
+    /// Unused connections to origins that each worker keeps warm for regions likely to be used next.
+    #[schemars(range(min = 0, max = 10_000), extend("examples" = [64]))]
+    pub warm_connections: u32,
+    /// How long running requests may take after this edge was told to stop.
+    pub drain_timeout: Span,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            header_timeout: Span::from_secs(10),
+            header_bytes: 64 << 10,
+            headers: 100,
+            idle_timeout: Span::from_secs(75),
+            stream_idle_timeout: Span::from_secs(300),
+            http2_streams: 100,
+            http2_resets: 20,
+            first_byte_timeout: Span::from_secs(30),
+            replay_bytes: 64 << 10,
+            origin_idle_timeout: Span::from_secs(55),
+            warm_connections: 64,
+            drain_timeout: Span::from_secs(30),
+        }
+    }
+}
+
+/// Where operators connect.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminSection {
+    /// A loopback address: the API speaks plain HTTP.
+    #[schemars(extend("examples" = ["127.0.0.1:9180"]))]
+    pub listen: String,
+    /// The file of the token that opens the API, relative to this file; made at the first start, readable by its owner only.
+    #[schemars(length(min = 1), extend("examples" = ["admin.token"]))]
+    pub token_file: String,
+}
+
+impl Default for AdminSection {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9180".to_owned(), token_file: "admin.token".to_owned() }
+    }
+}
+
+/// Where load balancers and Prometheus connect: `/livez`, `/readyz`, `/metrics`, without a token.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthSection {
+    /// Address and port.
+    #[schemars(extend("examples" = ["127.0.0.1:9190"]))]
+    pub listen: String,
+}
+
+impl Default for HealthSection {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9190".to_owned() }
+    }
+}
+
+/// One JSON line per request.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLogSection {
+    /// `stdout`, `off`, or a file, relative to this file.
+    #[schemars(length(min = 1), extend("examples" = ["stdout"]))]
+    pub to: String,
+}
+
+impl Default for AccessLogSection {
+    fn default() -> Self {
+        Self { to: "stdout".to_owned() }
+    }
+}
+
+fn default_table() -> String {
+    "table.toml".to_owned()
+}

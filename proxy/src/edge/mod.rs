@@ -1,0 +1,367 @@
+//! One running edge: its threads, and how they start and stop.
+//!
+//! Workers serve clients, the prober asks origins, the control thread answers operators and watches files. They meet in the
+//! snapshot and in bounded channels; none waits for another.
+
+mod health;
+mod publishes;
+mod tending;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use control::admin::{Admin, Counts, Token};
+use control::clock::Clock;
+use control::document::Finding;
+use control::publisher::{Draft, Publisher};
+use control::share::Samples;
+use steer::draw::name_hash;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+pub(crate) use publishes::Publishes;
+
+use crate::accept::{self, Listening};
+use crate::config::Settings;
+use crate::locate::Locator;
+use crate::observe::{LogSink, Shard, Sources};
+use crate::worker::{self, OriginTlsStore, Worker};
+use crate::{probe, tls};
+
+/// Connection failures that wait for the prober; it needs no more to know.
+const FAILURES: usize = 1024;
+/// How long requests are held at the start for the first probes.
+const FIRST_ROUND: Duration = Duration::from_millis(500);
+
+/// A running edge. Dropped, it stops at once; see [`Edge::stop`].
+#[derive(Debug)]
+pub struct Edge {
+    /// Where clients connect, in the order of the settings.
+    pub listeners: Vec<SocketAddr>,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    /// Where load balancers and Prometheus connect.
+    pub health: SocketAddr,
+    publisher: Arc<Publisher>,
+    phase: watch::Sender<Phase>,
+    stop_prober: watch::Sender<bool>,
+    reload: mpsc::Sender<()>,
+    workers: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+/// What an edge is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// It serves.
+    Serving,
+    /// It finishes what runs and takes nothing new.
+    Draining,
+    /// It is gone.
+    Stopped,
+}
+
+/// Why an edge could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The table is wrong.
+    Table(Vec<Finding>),
+    /// The machine refuses: what, and its words.
+    System(String, io::Error),
+    /// A certificate is wrong.
+    Tls(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Table(findings) => {
+                findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
+                write!(f, "the table has {} mistakes", findings.len())
+            }
+            Self::System(what, error) => write!(f, "{what}: {error}"),
+            Self::Tls(problem) => f.write_str(problem),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What all threads of an edge share.
+struct Common {
+    settings: Arc<Settings>,
+    clock: Clock,
+    publisher: Arc<Publisher>,
+    locator: Arc<Locator>,
+    samples: Arc<Samples>,
+    origin_tls: Arc<OriginTlsStore>,
+    shards: Vec<Arc<Shard>>,
+}
+
+impl Edge {
+    /// Starts an edge with a first table. When this returns, clients can connect; their requests are held until the first
+    /// probes have been answered, half a second at most.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(settings: Settings, first: Draft) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let settings = Arc::new(settings);
+        let (locator, refused) = Locator::open(&settings);
+        for problem in refused {
+            tracing::warn!(%problem, "GeoIP database refused");
+        }
+        let folder = settings.table_file.parent().unwrap_or_else(|| std::path::Path::new("")).to_owned();
+        let origin_tls = Arc::new(OriginTlsStore::new(&folder));
+        let check = origin_tls.clone();
+        let pop = (*locator.pop()).clone();
+        let check: control::publisher::TableCheck = Box::new(move |table| check.check(table));
+        let publisher =
+            Publisher::start(first, pop, settings.workers, clock, check).map_err(StartError::Table)?;
+        let common = Common {
+            clock,
+            publisher: Arc::new(publisher),
+            locator: Arc::new(locator),
+            samples: Arc::new(Samples::new(settings.workers)),
+            origin_tls,
+            shards: (0..settings.workers).map(|_| Arc::new(Shard::default())).collect(),
+            settings,
+        };
+        common.run()
+    }
+
+    /// The publisher, for whoever runs this edge in its own process.
+    #[must_use]
+    pub fn publisher(&self) -> &Arc<Publisher> {
+        &self.publisher
+    }
+
+    /// Reads the table and the databases again.
+    pub fn reload(&self) {
+        // Full means that it is about to happen anyway.
+        let _ = self.reload.try_send(());
+    }
+
+    /// Stops in good order: takes no new clients, lets running requests finish, and returns when all are done or the drain
+    /// timeout has passed.
+    pub fn stop(mut self) {
+        self.phase.send_replace(Phase::Draining);
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+        self.end();
+        for other in self.others.drain(..) {
+            let _ = other.join();
+        }
+    }
+
+    fn end(&self) {
+        self.phase.send_replace(Phase::Stopped);
+        self.stop_prober.send_replace(true);
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Common {
+    fn run(self) -> Result<Edge, StartError> {
+        let settings = self.settings.clone();
+        let token = Token::read_or_create(&settings.token_file).map_err(|error| {
+            StartError::System(format!("admin token {}", settings.token_file.display()), error)
+        })?;
+        let log = LogSink::open(&settings.access_log)
+            .map_err(|error| StartError::System("access log".to_owned(), error))?;
+        let (listening, listeners) = self.listen()?;
+        let admin = bind("admin", settings.admin)?;
+        let health = bind("health", settings.health)?;
+        let (admin_address, health_address) = (local(&admin)?, local(&health)?);
+        let (phase, _) = watch::channel(Phase::Serving);
+        let (stop_prober, stop) = watch::channel(false);
+        let (first_round, probed) = watch::channel(false);
+        let (failures, failed) = mpsc::channel(FAILURES);
+        let (reload, reloads) = mpsc::channel(1);
+        let probes = Arc::new(probe::ProbeSeries::default());
+        let spawned = |what: &str, thread: io::Result<JoinHandle<()>>| {
+            thread.map_err(|error| StartError::System(format!("thread of {what}"), error))
+        };
+        let prober = probe::start(probe::Parts {
+            publisher: self.publisher.clone(),
+            origin_tls: self.origin_tls.clone(),
+            failures: failed,
+            series: probes.clone(),
+            first_round,
+            stop,
+            seed: name_hash(&settings.name),
+        });
+        let mut others = vec![spawned("the prober", prober)?];
+        let counts = Arc::new(Counts::default());
+        let publishes = Arc::new(Publishes::default());
+        let tending = tending::Parts {
+            settings: settings.clone(),
+            publisher: self.publisher.clone(),
+            locator: self.locator.clone(),
+            publishes: publishes.clone(),
+            admin: Arc::new(Admin {
+                publisher: self.publisher.clone(),
+                samples: self.samples.clone(),
+                locator: self.locator.clone(),
+                token,
+                counts: counts.clone(),
+            }),
+            sources: Sources {
+                publisher: self.publisher.clone(),
+                samples: self.samples.clone(),
+                locator: self.locator.clone(),
+                shards: self.shards.clone(),
+                probes,
+                admin: counts,
+                publishes,
+            },
+            admin_listener: admin,
+            health_listener: health,
+            phase: phase.subscribe(),
+            probed: probed.clone(),
+            reloads,
+        };
+        others.push(spawned("control", tending::start(tending))?);
+        let mut workers = Vec::with_capacity(settings.workers);
+        for (index, sockets) in listening.into_iter().enumerate() {
+            let parts = worker::Parts {
+                index,
+                clock: self.clock,
+                settings: settings.clone(),
+                publisher: self.publisher.clone(),
+                locator: self.locator.clone(),
+                samples: self.samples.clone(),
+                shard: self.shards[index].clone(),
+                origin_tls: self.origin_tls.clone(),
+                failures: failures.clone(),
+                log: log.clone(),
+                seed: seed(index),
+            };
+            let (phase, probed) = (phase.subscribe(), probed.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || run_worker(parts, sockets, phase, probed));
+            workers.push(spawned("a worker", thread)?);
+        }
+        Ok(Edge {
+            listeners,
+            admin: admin_address,
+            health: health_address,
+            publisher: self.publisher,
+            phase,
+            stop_prober,
+            reload,
+            workers,
+            others,
+        })
+    }
+
+    /// Opens every listener once per worker. The sockets by worker, and the addresses.
+    #[expect(clippy::type_complexity, reason = "sockets by worker, each with its TLS, said once")]
+    fn listen(&self) -> Result<(Vec<Vec<(StdListener, Option<TlsAcceptor>)>>, Vec<SocketAddr>), StartError> {
+        let mut by_worker: Vec<Vec<_>> = (0..self.settings.workers).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for listener in &self.settings.listeners {
+            let tls = match &listener.tls {
+                Some((certificate, key)) => {
+                    let config = tls::listener_config(certificate, key).map_err(StartError::Tls)?;
+                    Some(TlsAcceptor::from(config))
+                }
+                None => None,
+            };
+            // The first socket learns the port if any will do; the others take the same.
+            let mut address = listener.address;
+            for sockets in &mut by_worker {
+                let socket = accept::bind(address)
+                    .map_err(|error| StartError::System(format!("listener {address}"), error))?;
+                address = local(&socket)?;
+                sockets.push((socket, tls.clone()));
+            }
+            addresses.push(address);
+        }
+        Ok((by_worker, addresses))
+    }
+}
+
+fn bind(what: &str, address: SocketAddr) -> Result<StdListener, StartError> {
+    let listener = StdListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| StartError::System(format!("{what} listener {address}"), error))
+}
+
+fn local(listener: &StdListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::System("listener".to_owned(), error))
+}
+
+/// Randomness for ids and for choices between equals; nothing that anybody must not guess.
+fn seed(index: usize) -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness the workers at least differ from each other and from other starts.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = (std::process::id() as u64).to_le_bytes();
+    }
+    u64::from_le_bytes(bytes) ^ (index as u64) << 32
+}
+
+fn run_worker(
+    parts: worker::Parts,
+    sockets: Vec<(StdListener, Option<TlsAcceptor>)>,
+    mut phase: watch::Receiver<Phase>,
+    mut probed: watch::Receiver<bool>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+    let runtime = runtime.expect("a thread that has started gets its event loop");
+    let connections = parts.settings.limits.connections.div_ceil(parts.settings.workers);
+    let drain_timeout = parts.settings.limits.drain_timeout;
+    runtime.block_on(async move {
+        let worker = Worker::new(parts);
+        tokio::task::spawn_local(worker::maintain(worker.clone()));
+        // Clients wait in the kernel's queue meanwhile.
+        let _ = timeout(FIRST_ROUND, probed.wait_for(|probed| *probed)).await;
+        let room = Arc::new(Semaphore::new(connections));
+        for (socket, tls) in sockets {
+            let port = socket.local_addr().map_or(0, |address| address.port());
+            let listening = Rc::new(Listening { port, tls });
+            match tokio::net::TcpListener::from_std(socket) {
+                Ok(listener) => {
+                    tokio::task::spawn_local(accept::serve(
+                        worker.clone(),
+                        listener,
+                        listening,
+                        room.clone(),
+                    ));
+                }
+                Err(error) => tracing::error!(%error, "a listener cannot be served"),
+            }
+        }
+        if phase.wait_for(|phase| *phase != Phase::Serving).await.is_err() {
+            return;
+        }
+        worker.stopping.begin();
+        let all_gone = async {
+            while room.available_permits() < connections {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            _ = timeout(drain_timeout, all_gone) => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
+        }
+        if let Some(log) = &worker.log {
+            log.flush();
+        }
+    });
+}

@@ -1,0 +1,159 @@
+//! The control thread: answers operators, watches files, ends overrides. It never waits for a worker.
+
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use control::admin::{Admin, router};
+use control::publisher::{Draft, Publisher};
+use control::version::fingerprint;
+use control::watch::Watch;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::health::{self, Readiness};
+use super::{Phase, Publishes};
+use crate::config::Settings;
+use crate::locate::Locator;
+use crate::observe::Sources;
+
+/// How often expired overrides are looked for, at most.
+const EXPIRY_TICK: Duration = Duration::from_secs(1);
+
+pub(super) struct Parts {
+    pub(super) settings: Arc<Settings>,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) locator: Arc<Locator>,
+    pub(super) publishes: Arc<Publishes>,
+    pub(super) admin: Arc<Admin>,
+    pub(super) sources: Sources,
+    pub(super) admin_listener: StdListener,
+    pub(super) health_listener: StdListener,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) probed: watch::Receiver<bool>,
+    pub(super) reloads: mpsc::Receiver<()>,
+}
+
+pub(super) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("control".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            if let Err(error) = run(parts).await {
+                tracing::error!(%error, "the control thread ended");
+            }
+        });
+    })
+}
+
+async fn run(parts: Parts) -> io::Result<()> {
+    let Parts { admin, admin_listener, health_listener, sources, probed, mut phase, mut reloads, .. } = parts;
+    let tending = Tending {
+        settings: parts.settings,
+        publisher: parts.publisher,
+        locator: parts.locator,
+        publishes: parts.publishes,
+    };
+    let ready = Readiness { phase: phase.clone(), probed };
+    let admin = axum::serve(TcpListener::from_std(admin_listener)?, router(admin)).into_future();
+    let health =
+        axum::serve(TcpListener::from_std(health_listener)?, health::router(sources, ready)).into_future();
+    let (mut admin, mut health) = (std::pin::pin!(admin), std::pin::pin!(health));
+    let mut watch = tending.watch();
+    let changed = async |watch: &mut Option<Watch>| match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    };
+    loop {
+        let next_expiry = tending.expire();
+        tokio::select! {
+            ended = &mut admin => return ended,
+            ended = &mut health => return ended,
+            _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return Ok(()),
+            () = changed(&mut watch) => tending.reload(false).await,
+            Some(()) = reloads.recv() => tending.reload(true).await,
+            () = tokio::time::sleep(next_expiry) => {}
+        }
+    }
+}
+
+struct Tending {
+    settings: Arc<Settings>,
+    publisher: Arc<Publisher>,
+    locator: Arc<Locator>,
+    publishes: Arc<Publishes>,
+}
+
+impl Tending {
+    fn files(&self) -> Vec<PathBuf> {
+        self.settings.databases.iter().cloned().chain([self.settings.table_file.clone()]).collect()
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        match Watch::over(self.files()) {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                tracing::warn!(%error, "files cannot be watched; SIGHUP reads them again");
+                None
+            }
+        }
+    }
+
+    /// Ends expired overrides, and says when to look again.
+    fn expire(&self) -> Duration {
+        let now = self.publisher.clock().now();
+        let next = self.publisher.expire_overrides().map(|at| Duration::from(at.since(now)));
+        // A moment more, so that it has expired when it is looked at.
+        next.map_or(EXPIRY_TICK, |next| (next + Duration::from_millis(1)).min(EXPIRY_TICK))
+    }
+
+    /// Reads the files again; those that have not changed only if told to.
+    async fn reload(&self, all: bool) {
+        self.reload_table(all).await;
+        let (locator, settings) = (self.locator.clone(), self.settings.clone());
+        let reloaded = tokio::task::spawn_blocking(move || {
+            let refused = locator.reload(&settings.databases, all);
+            (refused, locator.place_pop(&settings))
+        });
+        let Ok((refused, pop)) = reloaded.await else { return };
+        for problem in refused {
+            tracing::warn!(%problem, "GeoIP database refused");
+        }
+        self.publisher.place_pop(pop);
+    }
+
+    async fn reload_table(&self, even_unchanged: bool) {
+        let file = &self.settings.table_file;
+        let source = file.display().to_string();
+        let text = match tokio::fs::read_to_string(file).await {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(%source, %error, "the table cannot be read; the one in force stays");
+                return self.publishes.add(false);
+            }
+        };
+        let current = self.publisher.snapshot().version.about.fingerprint.clone();
+        if fingerprint(&text) == current && !even_unchanged {
+            return;
+        }
+        let reason = if even_unchanged { "reload" } else { "the file changed" }.to_owned();
+        let draft = Draft { text, source: source.clone(), author: "file".to_owned(), reason };
+        let publisher = self.publisher.clone();
+        let published = tokio::task::spawn_blocking(move || publisher.publish(draft)).await;
+        let Ok(published) = published else { return self.publishes.add(false) };
+        self.publishes.add(published.is_ok());
+        match published {
+            Ok(about) => {
+                tracing::info!(version = about.version, fingerprint = %about.fingerprint, "table published");
+            }
+            Err(findings) => {
+                for finding in &findings {
+                    tracing::error!("{finding}");
+                }
+                tracing::error!(%source, mistakes = findings.len(), "the table is refused; the one in force stays");
+            }
+        }
+    }
+}

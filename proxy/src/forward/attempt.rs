@@ -1,0 +1,185 @@
+//! One attempt: a request sent to one origin, up to the head of its answer.
+//!
+//! What matters when it fails is whether the request can have run. It cannot if no connection was made, if hyper hands the
+//! request back, or if not one byte was written to the socket since it was dispatched. Everything else may have run.
+//!
+//! A warm connection that turns out dead before a byte was written is nobody's failure: the same attempt goes on with a new
+//! connection.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use steer::attempt::Progress;
+use steer::{Moment, Span};
+use tokio::time::timeout;
+
+use super::connect::{ConnectError, PathTimes, connect};
+use super::origin::{Conn, InFlight, Origin, Stage};
+use super::replay::ToOrigin;
+use crate::observe::Reason;
+use crate::worker::Worker;
+
+/// The head of an answer, with the connection that the rest comes over.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) lease: Lease,
+    pub(crate) began_at: Moment,
+}
+
+/// A connection in use and the request that counts for it.
+pub(crate) struct Lease {
+    pub(crate) conn: Conn,
+    pub(crate) in_flight: InFlight,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Failed {
+    pub(crate) how: How,
+    pub(crate) progress: Progress,
+}
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum How {
+    /// No connection: refused, TLS, no address.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The connection closed or broke before the answer.
+    Reset,
+    /// No answer in time.
+    Timeout,
+    /// The answer was not HTTP.
+    Protocol,
+    /// The client's body ended early; the origin is not to blame.
+    Client,
+}
+
+impl How {
+    /// The index of [`crate::observe::OUTCOMES`].
+    pub(crate) const fn outcome(self) -> usize {
+        match self {
+            Self::Connect => 1,
+            Self::ConnectTimeout => 2,
+            Self::Timeout => 3,
+            Self::Reset | Self::Client => 4,
+            Self::Protocol => 5,
+        }
+    }
+
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::Connect | Self::ConnectTimeout => Reason::ConnectFailure,
+            Self::Timeout => Reason::OriginTimeout,
+            Self::Reset => Reason::OriginReset,
+            Self::Protocol => Reason::OriginProtocol,
+            Self::Client => Reason::ClientGone,
+        }
+    }
+}
+
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) path: PathTimes,
+    /// From the dispatch of the request to the head of the answer, while the request's body makes no progress.
+    pub(crate) first_byte: Duration,
+    /// How old a warm connection may be.
+    pub(crate) max_idle: Span,
+}
+
+/// Sends a request. `build` makes it, and makes it anew if a dead connection swallowed the first.
+pub(crate) async fn attempt(
+    worker: &Worker,
+    origin: &Rc<Origin>,
+    times: Times,
+    build: impl Fn() -> Request<ToOrigin>,
+    body_progress: impl Fn() -> u64,
+) -> Result<Answer, Failed> {
+    let started = worker.clock.now();
+    origin.used_at.set(Some(started));
+    let in_flight = InFlight::at(origin);
+    let mut conn = match origin.checkout(started, times.max_idle) {
+        Some(conn) => conn,
+        None => open(worker, origin, times, started).await?,
+    };
+    loop {
+        if conn.sender().ready().await.is_err() {
+            // Closed while it lay unused.
+            origin.forget_idle();
+            conn = open(worker, origin, times, started).await?;
+            continue;
+        }
+        let dispatched_at = worker.clock.now();
+        let written_before = conn.channel().written();
+        let answer =
+            await_head(conn.sender().try_send_request(build()), times.first_byte, &body_progress).await;
+        let unsent = conn.channel().written() == written_before;
+        let error = match answer {
+            Some(Ok(response)) => {
+                let began_at = worker.clock.now();
+                origin.cells().answered(began_at.since(dispatched_at).as_millis_f64(), began_at);
+                conn.channel().set_stage(Stage::Streaming);
+                return Ok(Answer { response, lease: Lease { conn, in_flight }, began_at });
+            }
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        let how = match error.as_ref().map(hyper::client::conn::TrySendError::error) {
+            None => How::Timeout,
+            Some(error) if error.is_parse() => How::Protocol,
+            Some(error) if error.is_user() => How::Client,
+            Some(_) => How::Reset,
+        };
+        let handed_back = error.is_some_and(|mut error| error.take_message().is_some());
+        let progress = if handed_back || unsent { Progress::NotSent } else { Progress::Sent };
+        if progress == Progress::NotSent && conn.is_reused && how == How::Reset {
+            origin.forget_idle();
+            conn = open(worker, origin, times, started).await?;
+            continue;
+        }
+        if how != How::Client {
+            let now = worker.clock.now();
+            origin.cells().failed(now.since(dispatched_at).as_millis_f64(), now);
+        }
+        if how == How::Reset && conn.channel().written() > 0 {
+            worker.report_failure(origin, conn.channel().number);
+        }
+        return Err(Failed { how, progress });
+    }
+}
+
+/// Waits for the head; `None` if neither the answer nor the request's body moved for `first_byte`.
+async fn await_head<F: Future>(
+    head: F,
+    first_byte: Duration,
+    body_progress: &impl Fn() -> u64,
+) -> Option<F::Output> {
+    let mut head = std::pin::pin!(head);
+    loop {
+        let before = body_progress();
+        match timeout(first_byte, head.as_mut()).await {
+            Ok(output) => return Some(output),
+            // An upload that takes long is not an origin that takes long.
+            Err(_) if body_progress() != before => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+async fn open(worker: &Worker, origin: &Rc<Origin>, times: Times, started: Moment) -> Result<Conn, Failed> {
+    connect(origin, times.path).await.map_err(|error| {
+        let now = worker.clock.now();
+        let how = match &error {
+            ConnectError::Timeout => How::ConnectTimeout,
+            _ => How::Connect,
+        };
+        tracing::debug!(region = %origin.region, origin = %origin.address, %error, "no connection");
+        origin.cells().failed(now.since(started).as_millis_f64(), now);
+        worker.report_failure(origin, 0);
+        Failed { how, progress: Progress::NotSent }
+    })
+}

@@ -1,0 +1,99 @@
+//! An origin's answer on its way to the client, and the end of the request.
+//!
+//! Frames are passed on as they come; the client's pace is the origin's, since nothing is read ahead. When the last frame
+//! has gone the connection returns to its pool and the request is recorded. If the client goes away first, dropping this
+//! closes the connection and records that instead.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::attempt::Lease;
+use super::body::BrokenOff;
+use super::record::Record;
+use crate::observe::Reason;
+use crate::request::filter_trailers;
+
+/// The rest of an answer.
+pub(crate) struct Relay {
+    body: Incoming,
+    /// `None` once the end was reached.
+    running: Option<Box<Running>>,
+}
+
+struct Running {
+    lease: Lease,
+    record: Record,
+}
+
+impl Relay {
+    pub(crate) fn new(body: Incoming, lease: Lease, record: Record) -> Self {
+        let is_over = body.is_end_stream();
+        let mut relay = Self { body, running: Some(Box::new(Running { lease, record })) };
+        if is_over {
+            relay.finish();
+        }
+        relay
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let Some(running) = &mut self.running else { return Poll::Ready(None) };
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let frame = match frame.into_data() {
+                    Ok(data) => {
+                        running.record.sent(data.len());
+                        Frame::data(data)
+                    }
+                    Err(frame) => Frame::trailers(filter_trailers(frame.into_trailers().unwrap_or_default())),
+                };
+                if self.body.is_end_stream() {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the origin broke off");
+                if let Some(mut running) = self.running.take() {
+                    running.record.fail(Reason::OriginBroke, "origin");
+                }
+                Poll::Ready(Some(Err(BrokenOff)))
+            }
+            None => {
+                self.finish();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.running.is_none()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    fn finish(&mut self) {
+        if let Some(running) = self.running.take() {
+            let Running { lease, record } = *running;
+            let now = record.finish();
+            drop(lease.in_flight);
+            lease.conn.give_back(now);
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.record.fail(Reason::ClientGone, "client");
+        }
+    }
+}

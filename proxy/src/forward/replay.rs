@@ -1,0 +1,203 @@
+//! The body of a request, kept for as long as it may have to be sent again.
+//!
+//! A client's body can be read once. What was read is kept up to a bound, so that an attempt that failed can be repeated
+//! with the same body; beyond the bound nothing is kept, and the request can no longer move once its body was begun. The
+//! client's body is not read before an origin asks for it, which makes back-pressure and `100-continue` come out right.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::request::filter_trailers;
+
+/// A client's body and what was kept of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbound(Rc<RefCell<State>>);
+
+#[derive(Debug)]
+struct State {
+    body: Incoming,
+    size: SizeHint,
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    limit: usize,
+    /// Whether everything that was read is kept.
+    is_whole: bool,
+    trailers: Option<HeaderMap>,
+    is_read: bool,
+    bytes: u64,
+    /// Attempts are numbered; only the last one may read.
+    attempt: u32,
+}
+
+/// The body of one attempt.
+#[derive(Debug)]
+pub(crate) enum ToOrigin {
+    Empty,
+    Replay(Replay),
+}
+
+/// A reader of the kept part and then of the rest.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    state: Rc<RefCell<State>>,
+    attempt: u32,
+    at: usize,
+    is_done: bool,
+}
+
+/// Why a body could not be sent on.
+#[derive(Debug)]
+pub(crate) enum InboundError {
+    /// The client broke off.
+    Client(hyper::Error),
+    /// A later attempt has taken over.
+    Superseded,
+}
+
+impl std::fmt::Display for InboundError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Client(error) => write!(f, "the client's body ended early: {error}"),
+            Self::Superseded => f.write_str("a later attempt sends this body"),
+        }
+    }
+}
+
+impl std::error::Error for InboundError {}
+
+impl Inbound {
+    /// A body of which up to `limit` bytes are kept.
+    pub(crate) fn new(body: Incoming, limit: usize) -> Self {
+        let size = body.size_hint();
+        Self(Rc::new(RefCell::new(State {
+            is_read: body.is_end_stream(),
+            body,
+            size,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            limit,
+            is_whole: true,
+            trailers: None,
+            bytes: 0,
+            attempt: 0,
+        })))
+    }
+
+    /// The body for the next attempt, from its beginning.
+    pub(crate) fn attempt(&self) -> ToOrigin {
+        let mut state = self.0.borrow_mut();
+        state.attempt += 1;
+        if state.is_read && state.kept.is_empty() && state.trailers.is_none() {
+            return ToOrigin::Empty;
+        }
+        ToOrigin::Replay(Replay { state: self.0.clone(), attempt: state.attempt, at: 0, is_done: false })
+    }
+
+    /// Whether it can be sent from its beginning.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.borrow().is_whole
+    }
+
+    /// What was read of it, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.borrow().bytes
+    }
+
+    /// It will not be sent again: nothing more is kept. What the running attempt still has to send stays for it.
+    pub(crate) fn release(&self) {
+        let mut state = self.0.borrow_mut();
+        state.is_whole = false;
+        state.limit = 0;
+    }
+}
+
+impl Replay {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+        let mut state = self.state.borrow_mut();
+        if state.attempt != self.attempt {
+            return Poll::Ready(Some(Err(InboundError::Superseded)));
+        }
+        if self.is_done {
+            return Poll::Ready(None);
+        }
+        if let Some(kept) = state.kept.get(self.at) {
+            self.at += 1;
+            return Poll::Ready(Some(Ok(Frame::data(kept.clone()))));
+        }
+        if state.is_read {
+            self.is_done = true;
+            return Poll::Ready(state.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers))));
+        }
+        let frame = match std::task::ready!(Pin::new(&mut state.body).poll_frame(cx)) {
+            None => {
+                state.is_read = true;
+                self.is_done = true;
+                return Poll::Ready(None);
+            }
+            Some(Err(error)) => return Poll::Ready(Some(Err(InboundError::Client(error)))),
+            Some(Ok(frame)) => frame,
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                state.bytes += data.len() as u64;
+                state.is_read = state.body.is_end_stream();
+                if state.is_whole && state.kept_bytes + data.len() <= state.limit {
+                    state.kept_bytes += data.len();
+                    state.kept.push(data.clone());
+                    self.at += 1;
+                } else {
+                    state.is_whole = false;
+                    state.kept.clear();
+                    self.at = 0;
+                }
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Err(frame) => {
+                let trailers = filter_trailers(frame.into_trailers().unwrap_or_default());
+                state.is_read = true;
+                state.trailers = Some(trailers.clone());
+                self.is_done = true;
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+        }
+    }
+}
+
+impl http_body::Body for ToOrigin {
+    type Data = Bytes;
+    type Error = InboundError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Replay(replay) => replay.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Replay(replay) => {
+                let state = replay.state.borrow();
+                replay.is_done || (state.is_read && replay.at >= state.kept.len() && state.trailers.is_none())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Replay(replay) => replay.state.borrow().size,
+        }
+    }
+}

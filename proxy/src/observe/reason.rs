@@ -1,0 +1,63 @@
+//! Why a request ended as it did, in the short words that operators know from Envoy, and a few of ours.
+
+/// The reason of an answer. Most requests have none.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Reason {
+    /// All went well.
+    #[default]
+    None,
+    /// The client went away before the answer was complete.
+    ClientGone,
+    /// Every healthy region has as many requests as it may.
+    CapacityExhausted,
+    /// The request broke HTTP's rules or used what is refused here.
+    BadRequest,
+    /// It was answered by a later attempt than the first.
+    FailedOver,
+    /// No route serves this host or path.
+    NoRoute,
+    /// Healthy regions are left, but none in the route's jurisdictions.
+    ResidencyBlocked,
+    /// The nearest region was full, so the next one answered.
+    Spilled,
+    /// The origin broke off in the middle of its answer.
+    OriginBroke,
+    /// No connection to an origin could be made.
+    ConnectFailure,
+    /// No permitted region is healthy.
+    NoHealthy,
+    /// It may have run, and is not safe to send again.
+    Uncertain,
+    /// The origin's answer broke HTTP's rules.
+    OriginProtocol,
+    /// The origin closed or reset the connection before it answered.
+    OriginReset,
+    /// All attempts were used up.
+    RetriesExhausted,
+    /// The origin took too long to begin its answer.
+    OriginTimeout,
+}
+
+impl Reason {
+    /// The code in logs and metrics.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::None => "-",
+            Self::ClientGone => "DC",
+            Self::CapacityExhausted => "CX",
+            Self::BadRequest => "IH",
+            Self::FailedOver => "FO",
+            Self::NoRoute => "NR",
+            Self::ResidencyBlocked => "RB",
+            Self::Spilled => "SP",
+            Self::OriginBroke => "UC",
+            Self::ConnectFailure => "UF",
+            Self::NoHealthy => "UH",
+            Self::Uncertain => "UN",
+            Self::OriginProtocol => "UPE",
+            Self::OriginReset => "UR",
+            Self::RetriesExhausted => "URX",
+            Self::OriginTimeout => "UT",
+        }
+    }
+}

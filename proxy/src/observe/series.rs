@@ -1,0 +1,169 @@
+//! Counters of one worker, read by whoever shows them.
+//!
+//! Each number has one writer, so counting is a load and a store, and no cache line moves between processors. The collector
+//! adds up the workers' numbers when Prometheus asks.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use steer::Span;
+
+use super::reason::Reason;
+
+/// A number with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(AtomicU64);
+
+impl Tally {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    pub(crate) fn one(&self) {
+        self.add(1);
+    }
+
+    /// For gauges.
+    pub(crate) fn less(&self) {
+        self.0.store(self.0.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Upper bounds of the duration buckets, in seconds.
+pub(crate) const BOUNDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
+
+/// Durations in buckets.
+#[derive(Debug, Default)]
+pub(crate) struct Durations {
+    /// Not cumulative; the last one is for everything above the bounds.
+    pub(crate) buckets: [Tally; BOUNDS.len() + 1],
+    pub(crate) sum_nanos: Tally,
+}
+
+impl Durations {
+    pub(crate) fn add(&self, span: Span) {
+        let seconds = span.as_secs_f64();
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        self.buckets[bucket].one();
+        self.sum_nanos.add(span.as_nanos());
+    }
+}
+
+/// Classes of answers: `1xx` to `5xx`, and none at all.
+pub(crate) const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Requests of one route answered by one region.
+#[derive(Debug, Default)]
+pub(crate) struct RequestSeries {
+    /// Per class, without a reason.
+    pub(crate) plain: [Tally; CLASSES.len()],
+    /// Per class and reason. Only for requests that had one, so the lock is rare, and nobody but the collector shares it.
+    pub(crate) reasoned: Mutex<BTreeMap<(usize, Reason), u64>>,
+    pub(crate) durations: Durations,
+}
+
+impl RequestSeries {
+    /// A request ended with this status (0 is none) and reason, after `span`.
+    pub(crate) fn add(&self, status: u16, reason: Reason, span: Span) {
+        let class = usize::from(status / 100).min(CLASSES.len() - 1);
+        if reason == Reason::None {
+            self.plain[class].one();
+        } else {
+            let mut reasoned = self.reasoned.lock().unwrap_or_else(PoisonError::into_inner);
+            *reasoned.entry((class, reason)).or_default() += 1;
+        }
+        self.durations.add(span);
+    }
+}
+
+/// How an attempt was started.
+pub(crate) const KINDS: [&str; 2] = ["first", "retry"];
+/// How an attempt ended.
+pub(crate) const OUTCOMES: [&str; 6] =
+    ["answered", "not_sent", "connect_timeout", "timeout", "reset", "protocol"];
+
+/// Attempts and connections of one region.
+#[derive(Debug, Default)]
+pub(crate) struct RegionSeries {
+    pub(crate) attempts: [[Tally; OUTCOMES.len()]; KINDS.len()],
+    pub(crate) connections_idle: Tally,
+    pub(crate) connections_active: Tally,
+    pub(crate) connections_opened: Tally,
+    pub(crate) connections_reused: Tally,
+    /// Requests that naturally belong to this region and were spilled from it, by the region that answered.
+    pub(crate) spilled_to: Mutex<BTreeMap<String, u64>>,
+}
+
+/// All numbers of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    pub(crate) connections: Tally,
+    pub(crate) connections_total: Tally,
+    pub(crate) handshakes_failed: Tally,
+    pub(crate) upgrades: Tally,
+    pub(crate) lookups: [Tally; 4],
+    pub(crate) log_lines: Tally,
+    pub(crate) log_dropped: Tally,
+    /// By route and region; `-` where there was none.
+    pub(crate) requests: Mutex<BTreeMap<(String, String), Arc<RequestSeries>>>,
+    pub(crate) regions: Mutex<BTreeMap<String, Arc<RegionSeries>>>,
+}
+
+impl Shard {
+    /// The series of a route and region. For handles, not for each request.
+    pub(crate) fn requests(&self, route: &str, region: &str) -> Arc<RequestSeries> {
+        let mut all = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry((route.to_owned(), region.to_owned())).or_default().clone()
+    }
+
+    /// The series of a region. For handles, not for each request.
+    pub(crate) fn region(&self, region: &str) -> Arc<RegionSeries> {
+        let mut all = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(region.to_owned()).or_default().clone()
+    }
+
+    /// Forgets series of routes and regions that no table mentions any more, or labels would pile up.
+    pub(crate) fn retain(&self, is_route: impl Fn(&str) -> bool, is_region: impl Fn(&str) -> bool) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.retain(|(route, region), _| {
+            (route == "-" || is_route(route)) && (region == "-" || is_region(region))
+        });
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        regions.retain(|region, series| is_region(region) || Arc::strong_count(series) > 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_fall_into_their_buckets() {
+        let durations = Durations::default();
+        for millis in [0, 1, 3, 40_000] {
+            durations.add(Span::from_millis(millis));
+        }
+        let filled: Vec<usize> =
+            (0..durations.buckets.len()).filter(|bucket| durations.buckets[*bucket].get() > 0).collect();
+        assert_eq!(filled, [0, 1, 3, 16]);
+        assert_eq!(durations.sum_nanos.get(), 40_004_000_000);
+    }
+
+    #[test]
+    fn answers_are_counted_by_class_and_reason() {
+        let series = RequestSeries::default();
+        series.add(200, Reason::None, Span::ZERO);
+        series.add(204, Reason::FailedOver, Span::ZERO);
+        series.add(0, Reason::ClientGone, Span::ZERO);
+        assert_eq!(series.plain[2].get(), 1);
+        let reasoned = series.reasoned.lock().unwrap();
+        assert_eq!(reasoned[&(2, Reason::FailedOver)], 1);
+        assert_eq!(reasoned[&(0, Reason::ClientGone)], 1);
+    }
+}

@@ -1,0 +1,164 @@
+//! One question to one origin.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use control::vitals::OriginVitals;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use steer::spec::ProbeKind;
+use steer::table::Probe;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
+
+use crate::forward::{PathTimes, Transport, connect_to};
+
+/// The most of an answer's body that is read to keep the connection; a longer one costs the connection.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Connections kept warm for one origin.
+const MAX_WARM: usize = 4;
+
+/// Someone to ask, and how.
+pub(super) struct Asker {
+    pub(super) origin: Arc<OriginVitals>,
+    probe: Probe,
+    transport: Transport,
+    host: HeaderValue,
+    warm: RefCell<VecDeque<Warm>>,
+    opened: std::cell::Cell<u64>,
+}
+
+/// A connection for probes.
+pub(super) struct Warm {
+    sender: SendRequest<Empty<Bytes>>,
+    task: AbortHandle,
+    pub(super) number: u64,
+}
+
+/// What came back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Answer {
+    /// A healthy answer.
+    Ok,
+    /// An answer that says it is not well.
+    Bad(StatusCode),
+    /// Nothing: refused, reset, or not HTTP.
+    Nothing,
+}
+
+impl Asker {
+    pub(super) fn new(origin: Arc<OriginVitals>, probe: Probe, transport: Transport) -> Rc<Self> {
+        let host = probe.host.as_deref().unwrap_or(&origin.key.address);
+        Rc::new(Self {
+            host: HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("localhost")),
+            origin,
+            probe,
+            transport,
+            warm: RefCell::default(),
+            opened: std::cell::Cell::new(0),
+        })
+    }
+
+    pub(super) const fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Whether this asks the same in the same way.
+    pub(super) fn asks(&self, probe: &Probe, transport: &Transport) -> bool {
+        self.probe == *probe && self.transport.is(transport)
+    }
+
+    /// A warm connection, if one is left.
+    pub(super) fn take_warm(&self) -> Option<Warm> {
+        let mut warm = self.warm.borrow_mut();
+        std::iter::from_fn(|| warm.pop_front()).find(|connection| !connection.sender.is_closed())
+    }
+
+    /// A new number for a connection that is about to be opened.
+    pub(super) fn number(&self) -> u64 {
+        self.opened.set(self.opened.get() + 1);
+        self.opened.get()
+    }
+
+    /// Opens a connection. For a TCP probe this is the whole question.
+    pub(super) async fn open(&self, number: u64) -> Option<Option<Warm>> {
+        let address = *self.origin.addresses.load().first()?;
+        let times = PathTimes::of(None);
+        let stream = connect_to(address, times).await.ok()?;
+        if self.probe.kind == ProbeKind::Tcp {
+            return Some(None);
+        }
+        let warm = match &self.transport {
+            Transport::Plain => start(stream, number).await,
+            Transport::Tls { config, name } => {
+                let tls = TlsConnector::from(config.clone()).connect(name.clone(), stream).await.ok()?;
+                start(tls, number).await
+            }
+        };
+        warm.map(Some)
+    }
+
+    /// Asks over a connection, and keeps it if it can be used again.
+    pub(super) async fn ask(&self, mut connection: Warm) -> Answer {
+        if connection.sender.ready().await.is_err() {
+            return Answer::Nothing;
+        }
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = self.probe.path.parse().unwrap_or_default();
+        request.headers_mut().insert(header::HOST, self.host.clone());
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("nearside-probe"));
+        let Ok(response) = connection.sender.send_request(request).await else {
+            connection.task.abort();
+            return Answer::Nothing;
+        };
+        let status = response.status();
+        let is_healthy =
+            self.probe.statuses.iter().any(|(low, high)| (*low..=*high).contains(&status.as_u16()));
+        let mut body = response.into_body();
+        let mut left = MAX_BODY_BYTES;
+        while !body.is_end_stream() {
+            match body.frame().await {
+                Some(Ok(frame)) if frame.data_ref().is_none_or(|data| data.len() <= left) => {
+                    left -= frame.data_ref().map_or(0, Bytes::len);
+                }
+                None => break,
+                _ => {
+                    connection.task.abort();
+                    return if is_healthy { Answer::Ok } else { Answer::Bad(status) };
+                }
+            }
+        }
+        let mut warm = self.warm.borrow_mut();
+        if warm.len() < MAX_WARM {
+            warm.push_back(connection);
+        } else {
+            connection.task.abort();
+        }
+        if is_healthy { Answer::Ok } else { Answer::Bad(status) }
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        for connection in self.warm.borrow_mut().drain(..) {
+            connection.task.abort();
+        }
+    }
+}
+
+async fn start<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, number: u64) -> Option<Warm> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let task = tokio::task::spawn_local(async move {
+        // Whoever asked learns of the error there.
+        let _ = connection.await;
+    });
+    Some(Warm { sender, task: task.abort_handle(), number })
+}

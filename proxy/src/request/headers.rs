@@ -1,0 +1,329 @@
+//! What of a head goes on: hop-by-hop fields stop here, forwarding fields are ours.
+//!
+//! A field that speaks of one connection means nothing on the next (RFC 9110, 7.6.1), whether it is known by name or named
+//! in `Connection`. Fields that tell an origin who the client is are believed by origins, so a client must not be able to
+//! write them: they are set here, and extended only where a trusted hop wrote them.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Authority;
+use http::{Version, request};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const OWN_PREFIX: &str = "x-nearside-";
+pub(crate) const X_NEARSIDE_POP: HeaderName = HeaderName::from_static("x-nearside-pop");
+pub(crate) const X_NEARSIDE_REGION: HeaderName = HeaderName::from_static("x-nearside-region");
+pub(crate) const X_NEARSIDE_ATTEMPT: HeaderName = HeaderName::from_static("x-nearside-attempt");
+
+/// Fields that end with the connection they came over.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::UPGRADE,
+    HTTP2_SETTINGS,
+];
+
+/// The longest request id that is taken over from a trusted hop.
+const MAX_ID_BYTES: usize = 128;
+
+/// What an origin is told of the connection that a request came over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forwarding<'a> {
+    /// Who is connected to us.
+    pub(crate) peer: IpAddr,
+    /// Whether that is a trusted hop.
+    pub(crate) trusted: bool,
+    /// Whether the connection is encrypted.
+    pub(crate) is_tls: bool,
+    /// The host as the client named it.
+    pub(crate) authority: &'a Authority,
+    /// The port we listen on.
+    pub(crate) port: u16,
+}
+
+/// Makes the head of a request fit for an origin over HTTP/1.1, in place. `new_id` gives an id to a request without one.
+pub(crate) fn to_origin(
+    parts: &mut request::Parts,
+    forwarding: &Forwarding<'_>,
+    wants_upgrade: bool,
+    new_id: impl FnOnce() -> HeaderValue,
+) {
+    let trailers_welcome = parts.headers.get_all(header::TE).iter().any(|value| names(value, "trailers"));
+    let upgrade = parts.headers.get(header::UPGRADE).cloned().filter(|_| wants_upgrade);
+    let version = parts.version;
+    let headers = &mut parts.headers;
+    strip_hop_by_hop(headers);
+    headers.remove(header::PROXY_AUTHORIZATION);
+    // The body is sent when the origin is ready for it, which is what the client asked to be told (100-continue).
+    headers.remove(header::EXPECT);
+    strip_own(headers);
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::UPGRADE, upgrade);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    } else if trailers_welcome {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+    set_forwarding(headers, forwarding);
+    if !(forwarding.trusted && headers.get(X_REQUEST_ID).is_some_and(is_sound_id)) {
+        headers.insert(X_REQUEST_ID, new_id());
+    }
+    headers.append(header::VIA, via(version));
+    join_cookies(headers);
+    if !headers.contains_key(header::HOST) || parts.uri.authority().is_some() {
+        let host = HeaderValue::from_str(forwarding.authority.as_str());
+        headers.insert(header::HOST, host.expect("an authority has only visible characters"));
+    }
+    parts.uri = parts.uri.path_and_query().cloned().map_or_else(http::Uri::default, http::Uri::from);
+    parts.version = Version::HTTP_11;
+}
+
+/// The id of a request whose head was made fit.
+pub(crate) fn request_id(headers: &HeaderMap) -> &str {
+    headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
+/// Makes the head of an answer fit for a client, in place.
+pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    strip_own(headers);
+}
+
+/// Takes fields out of trailers that would change how a message is framed or routed (RFC 9110, 6.5.1), and our own.
+pub(crate) fn filter_trailers(mut trailers: HeaderMap) -> HeaderMap {
+    const BANNED: [HeaderName; 9] = [
+        header::CONTENT_LENGTH,
+        header::HOST,
+        header::TRAILER,
+        header::CONTENT_ENCODING,
+        header::CONTENT_TYPE,
+        header::CONTENT_RANGE,
+        header::AUTHORIZATION,
+        header::SET_COOKIE,
+        header::EXPECT,
+    ];
+    for name in HOP_BY_HOP.iter().chain(&BANNED) {
+        trailers.remove(name);
+    }
+    strip_own(&mut trailers);
+    trailers
+}
+
+/// Whether `Connection` names a field or option.
+pub(super) fn connection_names(headers: &HeaderMap, token: &str) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| names(value, token))
+}
+
+fn names(value: &HeaderValue, token: &str) -> bool {
+    tokens(value).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| matches!(byte, b',' | b';')).map(<[u8]>::trim_ascii)
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(tokens)
+            .filter_map(|token| HeaderName::from_bytes(token).ok())
+            // A client must not make us drop what a request needs to be understood.
+            .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn strip_own(headers: &mut HeaderMap) {
+    let own: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(OWN_PREFIX)).cloned().collect();
+    for name in own {
+        headers.remove(name);
+    }
+}
+
+fn set_forwarding(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
+    let peer = forwarding.peer.to_string();
+    if forwarding.trusted {
+        let before: Vec<&str> =
+            headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+        let chain = before.into_iter().chain([peer.as_str()]).collect::<Vec<_>>().join(", ");
+        insert(headers, X_FORWARDED_FOR, &chain);
+    } else {
+        headers.remove(FORWARDED);
+        insert(headers, X_FORWARDED_FOR, &peer);
+    }
+    let keeps = |headers: &HeaderMap, name: &HeaderName| forwarding.trusted && headers.contains_key(name);
+    if !keeps(headers, &X_FORWARDED_PROTO) {
+        let proto = if forwarding.is_tls { "https" } else { "http" };
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    }
+    if !keeps(headers, &X_FORWARDED_HOST) {
+        insert(headers, X_FORWARDED_HOST, forwarding.authority.as_str());
+    }
+    if !keeps(headers, &X_FORWARDED_PORT) {
+        headers.insert(X_FORWARDED_PORT, HeaderValue::from(forwarding.port));
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 nearside",
+        Version::HTTP_10 => "1.0 nearside",
+        _ => "1.1 nearside",
+    })
+}
+
+/// HTTP/2 clients may split cookies; HTTP/1.1 knows one field (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies = headers.get_all(header::COOKIE);
+    if cookies.iter().nth(1).is_some() {
+        let joined: Vec<&[u8]> = cookies.iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&joined.join(&b"; "[..])) {
+            headers.insert(header::COOKIE, joined);
+        }
+    }
+}
+
+fn is_sound_id(id: &HeaderValue) -> bool {
+    !id.is_empty() && id.len() <= MAX_ID_BYTES && id.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn forwarded(trusted: bool, version: Version, fields: &[(&str, &str)]) -> (http::Uri, HeaderMap) {
+        let mut request = Request::builder().uri("http://www.example.com/a?b=c").version(version);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let authority: Authority = "www.example.com".parse().unwrap();
+        let forwarding = Forwarding {
+            peer: "198.51.100.7".parse().unwrap(),
+            trusted,
+            is_tls: true,
+            authority: &authority,
+            port: 8443,
+        };
+        let wants_upgrade = fields.iter().any(|(name, _)| *name == "upgrade");
+        to_origin(&mut parts, &forwarding, wants_upgrade, || HeaderValue::from_static("new-id"));
+        (parts.uri, parts.headers)
+    }
+
+    fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn what_speaks_of_one_connection_stops_here() {
+        let (uri, headers) = forwarded(
+            false,
+            Version::HTTP_11,
+            &[
+                ("connection", "keep-alive, X-Private, Host, Content-Length"),
+                ("keep-alive", "timeout=5"),
+                ("x-private", "1"),
+                ("content-length", "0"),
+                ("te", "gzip"),
+                ("proxy-authorization", "Basic x"),
+                ("expect", "100-continue"),
+                ("accept", "*/*"),
+            ],
+        );
+        assert_eq!(uri, "/a?b=c");
+        for gone in ["connection", "keep-alive", "x-private", "te", "proxy-authorization", "expect"] {
+            assert_eq!(get(&headers, gone), None, "{gone}");
+        }
+        assert_eq!(get(&headers, "content-length"), Some("0"));
+        assert_eq!(get(&headers, "accept"), Some("*/*"));
+        assert_eq!(get(&headers, "host"), Some("www.example.com"));
+        assert_eq!(get(&headers, "via"), Some("1.1 nearside"));
+    }
+
+    #[test]
+    fn a_stranger_cannot_say_who_he_is() {
+        let fields = [
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-proto", "ftp"),
+            ("x-forwarded-host", "evil.test"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-request-id", "forged"),
+            ("x-nearside-region", "mars"),
+            ("x-nearside-replay", "x"),
+        ];
+        let (_, headers) = forwarded(false, Version::HTTP_11, &fields);
+        assert_eq!(get(&headers, "x-forwarded-for"), Some("198.51.100.7"));
+        assert_eq!(get(&headers, "x-forwarded-proto"), Some("https"));
+        assert_eq!(get(&headers, "x-forwarded-host"), Some("www.example.com"));
+        assert_eq!(get(&headers, "x-forwarded-port"), Some("8443"));
+        assert_eq!(get(&headers, "x-request-id"), Some("new-id"));
+        assert_eq!(get(&headers, "forwarded"), None);
+        assert!(!headers.keys().any(|name| name.as_str().starts_with("x-nearside-")));
+
+        let (_, headers) = forwarded(true, Version::HTTP_11, &fields);
+        assert_eq!(get(&headers, "x-forwarded-for"), Some("6.6.6.6, 198.51.100.7"));
+        assert_eq!(get(&headers, "x-forwarded-proto"), Some("ftp"));
+        assert_eq!(get(&headers, "x-request-id"), Some("forged"));
+        assert!(!headers.contains_key("x-nearside-region"), "not even a trusted hop speaks for us");
+    }
+
+    #[test]
+    fn upgrades_and_trailers_are_asked_for_anew() {
+        let (_, headers) =
+            forwarded(false, Version::HTTP_11, &[("connection", "Upgrade, foo"), ("upgrade", "websocket")]);
+        assert_eq!(
+            (get(&headers, "connection"), get(&headers, "upgrade")),
+            (Some("upgrade"), Some("websocket"))
+        );
+        let (_, headers) = forwarded(false, Version::HTTP_2, &[("te", "trailers")]);
+        assert_eq!((get(&headers, "connection"), get(&headers, "te")), (Some("te"), Some("trailers")));
+    }
+
+    #[test]
+    fn split_cookies_are_joined() {
+        let (_, headers) = forwarded(false, Version::HTTP_2, &[("cookie", "a=1"), ("cookie", "b=2")]);
+        assert_eq!(get(&headers, "cookie"), Some("a=1; b=2"));
+        assert_eq!(get(&headers, "via"), Some("2 nearside"));
+    }
+
+    #[test]
+    fn trailers_cannot_change_the_framing() {
+        let mut trailers = HeaderMap::new();
+        for name in
+            ["content-length", "transfer-encoding", "host", "x-nearside-load", "grpc-status", "x-checksum"]
+        {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        let left = filter_trailers(trailers);
+        let names: Vec<&str> = left.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["grpc-status", "x-checksum"]);
+    }
+}

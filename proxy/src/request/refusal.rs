@@ -1,0 +1,66 @@
+//! Answers that nearside gives itself.
+
+use http::{HeaderValue, Response, StatusCode, header};
+use steer::decide::Cause;
+use steer::router::NoRoute;
+
+use crate::forward::Body;
+use crate::observe::Reason;
+
+/// Why a request gets an answer from nearside and not from an origin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: Reason,
+    /// For the client: what is wrong, without anything about the inside.
+    pub(crate) text: &'static str,
+    /// Whether the connection is closed, since what follows on it cannot be trusted.
+    pub(crate) close: bool,
+}
+
+impl Refused {
+    pub(crate) const fn new(status: StatusCode, reason: Reason, text: &'static str) -> Self {
+        Self { status, reason, text, close: false }
+    }
+
+    /// A request that breaks the rules.
+    pub(crate) const fn bad(text: &'static str) -> Self {
+        Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, Reason::BadRequest, text) }
+    }
+
+    pub(crate) const fn no_route(why: NoRoute) -> Self {
+        match why {
+            NoRoute::UnknownHost => {
+                Self::new(StatusCode::MISDIRECTED_REQUEST, Reason::NoRoute, "this host is not served here")
+            }
+            NoRoute::UnknownPath => {
+                Self::new(StatusCode::NOT_FOUND, Reason::NoRoute, "this path is not served here")
+            }
+        }
+    }
+
+    pub(crate) const fn no_candidate(cause: Cause) -> Self {
+        let (reason, text) = match cause {
+            Cause::Unhealthy => (Reason::NoHealthy, "no healthy region"),
+            Cause::Full => (Reason::CapacityExhausted, "all regions are full"),
+            Cause::Jurisdiction => (Reason::ResidencyBlocked, "no permitted region is healthy"),
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, reason, text)
+    }
+
+    /// The answer: a short text with the reason's code, so that a client's complaint can be matched with the log.
+    pub(crate) fn response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::text(format!("{} ({})\n", self.text, self.reason.code())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

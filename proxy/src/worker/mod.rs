@@ -1,0 +1,137 @@
+//! A worker: one thread that serves its share of the clients with everything it needs at hand.
+//!
+//! Connections, counters and its view of the table belong to it alone; a request takes no lock and writes no memory that
+//! another request's processor writes. What workers share they only read: the snapshot, the settings, the databases.
+
+mod maintain;
+mod target;
+mod view;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use control::clock::Clock;
+use control::publisher::Publisher;
+use control::share::Samples;
+use control::vitals::OriginVitals;
+use http::HeaderValue;
+use steer::draw::Rng;
+use tokio::sync::mpsc;
+
+pub(crate) use maintain::maintain;
+pub(crate) use target::{Asked, Target, Tried};
+pub(crate) use view::OriginTlsStore;
+use view::View;
+
+use crate::accept::Stopping;
+use crate::config::Settings;
+use crate::forward::Origin;
+use crate::locate::{Locator, TrustedHops};
+use crate::observe::{Log, LogSink, RequestSeries, Shard};
+
+/// What a worker is made of.
+pub(crate) struct Parts {
+    pub(crate) index: usize,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) locator: Arc<Locator>,
+    pub(crate) samples: Arc<Samples>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) origin_tls: Arc<OriginTlsStore>,
+    pub(crate) failures: mpsc::Sender<ConnectionFailure>,
+    pub(crate) log: Option<LogSink>,
+    pub(crate) seed: u64,
+}
+
+/// A connection to an origin failed: the prober wants to know at once.
+#[derive(Debug)]
+pub(crate) struct ConnectionFailure {
+    pub(crate) origin: Arc<OriginVitals>,
+    /// Tells connections apart, within one worker.
+    pub(crate) connection: u64,
+}
+
+/// One thread's share of the edge.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) locator: Arc<Locator>,
+    pub(crate) trusted_hops: TrustedHops,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) log: Option<Log>,
+    pub(crate) pop_header: HeaderValue,
+    pub(crate) stopping: Rc<Stopping>,
+    samples: Arc<Samples>,
+    failures: mpsc::Sender<ConnectionFailure>,
+    view: RefCell<View>,
+    rng: RefCell<Rng>,
+    nothing: Arc<RequestSeries>,
+    sample_in: Cell<u32>,
+}
+
+/// One request in so many is remembered for predictions.
+const SAMPLE_EVERY: u32 = 16;
+
+impl Worker {
+    pub(crate) fn new(parts: Parts) -> Rc<Self> {
+        let Parts {
+            index,
+            clock,
+            settings,
+            publisher,
+            locator,
+            samples,
+            shard,
+            origin_tls,
+            failures,
+            log,
+            seed,
+        } = parts;
+        let view = View::new(index, publisher.current().clone(), shard.clone(), origin_tls);
+        Rc::new(Self {
+            index,
+            clock,
+            pop_header: HeaderValue::from_str(&settings.name).expect("a checked name is a header value"),
+            trusted_hops: TrustedHops::new(settings.trusted_hops.clone()),
+            settings,
+            locator,
+            log: log.map(|sink| sink.log(shard.clone())),
+            stopping: Rc::default(),
+            samples,
+            failures,
+            view: RefCell::new(view),
+            rng: RefCell::new(Rng::new(seed)),
+            nothing: shard.requests("-", "-"),
+            sample_in: Cell::new(SAMPLE_EVERY),
+            shard,
+        })
+    }
+
+    /// A new request id: 128 random bits in hex. Unique, not secret.
+    pub(crate) fn new_id(&self) -> HeaderValue {
+        let mut rng = self.rng.borrow_mut();
+        let mut id = [0; 32];
+        for half in id.chunks_exact_mut(16) {
+            let mut bits = rng.next_u64();
+            for digit in half {
+                *digit = b"0123456789abcdef"[(bits & 15) as usize];
+                bits >>= 4;
+            }
+        }
+        HeaderValue::from_bytes(&id).expect("hex digits are a header value")
+    }
+
+    /// The numbers of requests that found no route.
+    pub(crate) fn series_of_nothing(&self) -> &RequestSeries {
+        &self.nothing
+    }
+
+    /// Tells the prober that a connection failed. If it has too much to do already, it knows.
+    pub(crate) fn report_failure(&self, origin: &Rc<Origin>, connection: u64) {
+        let connection = (self.index as u64 + 1) << 48 | connection;
+        let _ = self.failures.try_send(ConnectionFailure { origin: origin.vitals.clone(), connection });
+    }
+}

@@ -1,0 +1,254 @@
+//! What a worker has made of the current table: its own handles of origins and routes.
+//!
+//! A publish costs a worker two empty arrays; each handle is resolved the first time a request needs it, and is kept across
+//! publishes as long as the origin is the same. So connections outlive tables, and no publish makes a worker pause.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use control::snapshot::Snapshot;
+use control::version::Version;
+use control::vitals::OriginVitals;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use steer::ids::{OriginId, PlacementId, RouteId};
+use steer::table::{OriginHost, OriginTls};
+use steer::{Defect, KeyPath, Table};
+
+use crate::forward::{Origin, Transport};
+use crate::observe::{RequestSeries, Shard};
+use crate::tls;
+
+/// A worker's view of the current snapshot.
+pub(super) struct View {
+    worker: usize,
+    cache: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    shard: Arc<Shard>,
+    tls: Arc<OriginTlsStore>,
+    /// Handles by name, so that they survive a publish.
+    known: BTreeMap<OriginName, Rc<Origin>>,
+    /// Origins that the current table does not mention and that still have requests running.
+    leaving: Vec<Rc<Origin>>,
+    /// The version whose leavers have been sorted out.
+    settled: Option<Arc<Version>>,
+    handles: Handles,
+}
+
+type OriginName = (String, String, String);
+
+/// Handles by the ids of one table.
+pub(super) struct Handles {
+    version: Option<Arc<Version>>,
+    origins: Vec<Option<Rc<Origin>>>,
+    routes: Vec<Option<Rc<RouteHandle>>>,
+}
+
+/// A route as a worker counts it.
+pub(crate) struct RouteHandle {
+    pub(crate) name: Rc<str>,
+    pub(crate) policy: Option<Rc<str>>,
+    /// The numbers of its requests, by the region that answers.
+    series: std::cell::RefCell<Vec<(Rc<str>, Arc<RequestSeries>)>>,
+}
+
+impl View {
+    pub(super) fn new(
+        worker: usize,
+        current: Arc<ArcSwap<Snapshot>>,
+        shard: Arc<Shard>,
+        tls: Arc<OriginTlsStore>,
+    ) -> Self {
+        let handles = Handles { version: None, origins: Vec::new(), routes: Vec::new() };
+        Self {
+            worker,
+            cache: Cache::new(current),
+            shard,
+            tls,
+            known: BTreeMap::new(),
+            leaving: Vec::new(),
+            settled: None,
+            handles,
+        }
+    }
+
+    /// The current snapshot, with the handles of its table ready to be asked.
+    pub(super) fn current(&mut self) -> Resolved<'_> {
+        let snapshot = self.cache.load();
+        let handles = &mut self.handles;
+        if !handles.version.as_ref().is_some_and(|version| Arc::ptr_eq(version, &snapshot.version)) {
+            *handles = Handles {
+                version: Some(snapshot.version.clone()),
+                origins: vec![None; snapshot.table().origins.len()],
+                routes: vec![None; snapshot.table().routes.len()],
+            };
+        }
+        Resolved {
+            snapshot,
+            handles,
+            known: &mut self.known,
+            shard: &self.shard,
+            tls: &self.tls,
+            worker: self.worker,
+        }
+    }
+
+    /// All handles that exist.
+    pub(super) fn known(&self) -> impl Iterator<Item = &Rc<Origin>> {
+        self.known.values()
+    }
+
+    /// Origins that the table no longer mentions, as long as requests run there.
+    pub(super) fn leaving(&self) -> &[Rc<Origin>] {
+        &self.leaving
+    }
+
+    /// After a publish: lets go of origins, routes and regions that the current table does not mention.
+    pub(super) fn settle(&mut self) {
+        self.leaving.retain(|origin| origin.has_running());
+        let snapshot = self.cache.load();
+        if self.settled.as_ref().is_some_and(|version| Arc::ptr_eq(version, &snapshot.version)) {
+            return;
+        }
+        self.settled = Some(snapshot.version.clone());
+        let mentioned: std::collections::BTreeSet<*const OriginVitals> =
+            snapshot.vitals.origins.iter().map(Arc::as_ptr).collect();
+        let is_mentioned = |origin: &Origin| mentioned.contains(&Arc::as_ptr(&origin.vitals));
+        let leaving = self.known.extract_if(.., |_, origin| !is_mentioned(origin)).map(|(_, origin)| origin);
+        self.leaving.extend(leaving);
+        let table = snapshot.table();
+        let routes: std::collections::BTreeSet<&str> =
+            table.routes.iter().map(|route| route.name.as_str()).collect();
+        self.shard.retain(|route| routes.contains(route), |region| table.region_named(region).is_some());
+    }
+}
+
+/// A snapshot and the handles of its table.
+pub(super) struct Resolved<'a> {
+    pub(super) snapshot: &'a Arc<Snapshot>,
+    handles: &'a mut Handles,
+    known: &'a mut BTreeMap<OriginName, Rc<Origin>>,
+    shard: &'a Arc<Shard>,
+    tls: &'a OriginTlsStore,
+    worker: usize,
+}
+
+impl Resolved<'_> {
+    /// The handle of an origin.
+    pub(super) fn origin(&mut self, id: OriginId) -> Rc<Origin> {
+        if let Some(origin) = &self.handles.origins[id.index()] {
+            return origin.clone();
+        }
+        let origin = self.resolve(id);
+        self.handles.origins[id.index()] = Some(origin.clone());
+        origin
+    }
+
+    /// The handle of a route.
+    pub(super) fn route(&mut self, id: RouteId) -> Rc<RouteHandle> {
+        let table = self.snapshot.table();
+        let make = || {
+            let route = table.route(id);
+            Rc::new(RouteHandle {
+                name: route.name.as_str().into(),
+                policy: table.lane(route.lane).policy.as_deref().map(Into::into),
+                series: std::cell::RefCell::default(),
+            })
+        };
+        self.handles.routes[id.index()].get_or_insert_with(make).clone()
+    }
+
+    /// The numbers of a route's requests that a region answers.
+    pub(super) fn series(&self, route: &RouteHandle, region: &Rc<str>) -> Arc<RequestSeries> {
+        let mut known = route.series.borrow_mut();
+        if let Some((_, series)) = known.iter().find(|(name, _)| Rc::ptr_eq(name, region) || name == region) {
+            return series.clone();
+        }
+        let series = self.shard.requests(&route.name, region);
+        known.push((region.clone(), series.clone()));
+        series
+    }
+
+    /// The id of a placement in this table, by what was learnt about it.
+    pub(super) fn placement_of(&self, origin: &Origin) -> Option<PlacementId> {
+        let placements = &self.snapshot.vitals.placements;
+        placements.iter().position(|known| Arc::ptr_eq(known, &origin.placement)).and_then(PlacementId::new)
+    }
+
+    fn resolve(&mut self, id: OriginId) -> Rc<Origin> {
+        let table = self.snapshot.table();
+        let vitals = &self.snapshot.vitals.origins[id.index()];
+        let transport = self.tls.transport(table, id);
+        let key = &vitals.key;
+        let name = (key.placement.pool.clone(), key.placement.region.clone(), key.address.clone());
+        if let Some(origin) = self.known.get(&name)
+            && Arc::ptr_eq(&origin.vitals, vitals)
+            && origin.fits(&transport)
+        {
+            return origin.clone();
+        }
+        let placement = self.snapshot.vitals.placements[table.origin(id).placement.index()].clone();
+        let series = self.shard.region(&key.placement.region);
+        let origin = Rc::new(Origin::new(vitals.clone(), placement, self.worker, transport, series));
+        self.known.insert(name, origin.clone());
+        origin
+    }
+}
+
+/// TLS configurations towards origins, made when a table is checked and shared by all workers, sessions included.
+pub(crate) struct OriginTlsStore {
+    folder: std::path::PathBuf,
+    configs: Mutex<BTreeMap<Option<String>, Arc<ClientConfig>>>,
+}
+
+impl OriginTlsStore {
+    /// An empty store; files are relative to `folder`.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), configs: Mutex::default() }
+    }
+
+    /// Reads the authorities that a table's pools trust. What is wrong with them.
+    pub(crate) fn check(&self, table: &Table) -> Vec<Defect> {
+        let mut defects = Vec::new();
+        for (index, pool) in table.pools.iter().enumerate() {
+            let Some(tls) = &pool.tls else { continue };
+            let file = tls.ca_file.as_ref().map(|file| self.folder.join(file));
+            match tls::origin_config(file.as_deref()) {
+                Ok(config) => {
+                    let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+                    configs.insert(tls.ca_file.clone(), config);
+                }
+                Err(problem) => defects.push(Defect {
+                    path: KeyPath::of("pools").index(index).key("tls").key("ca_file"),
+                    problem,
+                    consequence: "no origin of this pool could be verified".to_owned(),
+                    example: "ca_file = \"origin-ca.pem\"".to_owned(),
+                }),
+            }
+        }
+        defects
+    }
+
+    /// How an origin of a checked table is spoken to.
+    pub(crate) fn transport(&self, table: &Table, id: OriginId) -> Transport {
+        let origin = table.origin(id);
+        let pool = table.pool(table.placement(origin.placement).pool);
+        let Some(tls) = &pool.tls else { return Transport::Plain };
+        let configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = configs.get(&tls.ca_file).cloned().expect("a published table was checked");
+        Transport::Tls { config, name: server_name(tls, &origin.host) }
+    }
+}
+
+fn server_name(tls: &OriginTls, host: &OriginHost) -> ServerName<'static> {
+    let by_host = || match host {
+        OriginHost::Ip(address) => ServerName::from(*address),
+        OriginHost::Name(name) => ServerName::try_from(name.clone()).expect("a compiled host is a DNS name"),
+    };
+    tls.server_name.as_ref().map_or_else(by_host, |name| {
+        ServerName::try_from(name.clone()).expect("a compiled server_name is a name or an address")
+    })
+}
