@@ -91,6 +91,13 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+impl Default for Limits {
+    /// What an empty `[limits]` means.
+    fn default() -> Self {
+        Reader { defects: Vec::new() }.limits(&spec::LimitsSection::default())
+    }
+}
+
 /// Where the access log goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AccessLogTarget {
@@ -193,7 +200,7 @@ impl Reader {
             trusted_hops: self.trusted_hops(spec),
             databases: spec.geo.databases.iter().map(|file| folder.join(file)).collect(),
             prefixes: self.prefixes(spec),
-            limits: self.limits(spec),
+            limits: self.limits(&spec.limits),
             admin,
             token_file: folder.join(&spec.admin.token_file),
             health: self.address(&spec.health.listen, &KeyPath::of("health").key("listen"), "127.0.0.1:9190"),
@@ -264,8 +271,7 @@ impl Reader {
         prefixes
     }
 
-    fn limits(&mut self, spec: &EdgeSpec) -> Limits {
-        let limits = &spec.limits;
+    fn limits(&mut self, limits: &spec::LimitsSection) -> Limits {
         let mut bounded = |key: &str, span: Span, least: Span| {
             if span < least || span > Span::from_secs(24 * 3600) {
                 self.defect(

@@ -29,7 +29,7 @@ pub(crate) use publishes::Publishes;
 use crate::accept::{self, Listening};
 use crate::config::Settings;
 use crate::locate::Locator;
-use crate::observe::{LogSink, Shard, Sources};
+use crate::observe::{LogSink, Shard, Sources, Tally};
 use crate::worker::{self, OriginTlsStore, Worker};
 use crate::{probe, tls};
 
@@ -48,6 +48,7 @@ pub struct Edge {
     /// Where load balancers and Prometheus connect.
     pub health: SocketAddr,
     publisher: Arc<Publisher>,
+    shards: Vec<Arc<Shard>>,
     phase: watch::Sender<Phase>,
     stop_prober: watch::Sender<bool>,
     reload: mpsc::Sender<()>,
@@ -139,6 +140,12 @@ impl Edge {
     #[must_use]
     pub fn publisher(&self) -> &Arc<Publisher> {
         &self.publisher
+    }
+
+    /// A counter of the attempts that were made at a region, for whoever runs this edge in its own process.
+    pub fn attempts_at(&self, region: &str) -> impl Fn() -> u64 + Send + use<> {
+        let series: Vec<_> = self.shards.iter().map(|shard| shard.region(region)).collect();
+        move || series.iter().flat_map(|series| series.attempts.as_flattened()).map(Tally::get).sum()
     }
 
     /// Reads the table and the databases again.
@@ -259,6 +266,7 @@ impl Common {
             admin: admin_address,
             health: health_address,
             publisher: self.publisher,
+            shards: self.shards,
             phase,
             stop_prober,
             reload,

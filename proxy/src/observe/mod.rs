@@ -8,4 +8,4 @@ mod series;
 pub(crate) use access_log::{AttemptLine, Line, Log, LogSink};
 pub(crate) use metrics::{Sources, page, registry};
 pub(crate) use reason::Reason;
-pub(crate) use series::{KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard};
+pub(crate) use series::{KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally};
