@@ -21,6 +21,7 @@ mod forward;
 mod locate;
 mod observe;
 mod probe;
+pub mod relay;
 mod request;
 mod tls;
 mod worker;

@@ -4,8 +4,8 @@
 //! here every mistake is named, and then the wrong values are replaced by stand-ins, so that what the rest of the document
 //! means can still be checked. A mistake of meaning that is found inside a stand-in is none and is dropped.
 //!
-//! The schema is used with three keywords of our own: `examples` shows a valid value, `x-wanted` says in words what a
-//! pattern means, and descriptions are the doc comments of the types.
+//! Three keywords do more than usual: `examples` shows a valid value, `x-wanted` says in words what a pattern means, and
+//! `x-keep` says that a text which breaks its pattern may stand for the further checks.
 
 use jsonschema::Validator;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
@@ -48,7 +48,7 @@ impl Schema {
         for round in 0..MAX_ROUNDS {
             let mistakes: Vec<Mistake> =
                 self.validator.iter_errors(&value).flat_map(|error| self.mistakes(&error)).collect();
-            if mistakes.is_empty() {
+            if mistakes.iter().all(|mistake| round > 0 && matches!(mistake.repair, Repair::Keep)) {
                 break;
             }
             for mistake in mistakes {
@@ -174,8 +174,9 @@ impl Schema {
             },
             other => format!("{value} breaks the rule {:?}", other.keyword()),
         };
+        let may_stand = value.is_string() && schema.is_some_and(|schema| schema.get("x-keep").is_some());
         Mistake {
-            repair: Repair::Put(self.stand_in(&path)),
+            repair: if may_stand { Repair::Keep } else { Repair::Put(self.stand_in(&path)) },
             defect: Defect {
                 problem,
                 consequence: "it could not be obeyed".to_owned(),
@@ -259,6 +260,7 @@ struct Mistake {
 }
 
 enum Repair {
+    Keep,
     Remove,
     Put(Value),
 }

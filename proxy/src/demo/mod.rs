@@ -5,7 +5,6 @@
 //! with public addresses of those countries, which the edge believes because the demo's users connect from a trusted hop.
 
 mod origin;
-mod relay;
 mod screen;
 mod script;
 mod stage;

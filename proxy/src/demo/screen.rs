@@ -9,7 +9,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
+use ratatui::widgets::{Block, Cell, Paragraph, Row, Table, Wrap};
 use steer::ids::RegionId;
 use steer::signals::Health;
 
@@ -20,6 +20,7 @@ use super::world::{REGIONS, countries};
 
 const REDRAW: Duration = Duration::from_millis(100);
 const EVENTS: usize = 6;
+const KEYS: &str = " up/down: select  k: kill  r: revive  d: 100 ms more  w: weight  q: quit ";
 
 const COLORS: [Color; REGIONS.len()] = [
     Color::Green,
@@ -123,8 +124,8 @@ impl View {
         frame.render_widget(self.regions(stage, &tally), regions);
         frame.render_widget(country_table(&tally, countries.width), countries);
         let log = Text::from_iter(self.events.iter().map(|said| Line::from(said.as_str())));
-        let keys = "up/down select  k kill  r revive  d +100 ms  w weight  q quit";
-        let log = Paragraph::new(log).block(Block::bordered().title(" what happened ").title_bottom(keys));
+        let log = Paragraph::new(log).wrap(Wrap { trim: false });
+        let log = log.block(Block::bordered().title(" what happened "));
         frame.render_widget(log, events);
         let paste = Paragraph::new(commands(stage).join("\n")).style(Style::new().dim());
         frame.render_widget(paste.block(Block::bordered().title(" paste into another terminal ")), bottom);
@@ -180,7 +181,7 @@ impl View {
         ];
         Table::new(rows.collect::<Vec<_>>(), widths)
             .header(Row::new(["  region", "health", "  L ms", "path ms", "weight", "share", ""]).bold())
-            .block(Block::bordered().title(" regions, as one PoP in Frankfurt sees them "))
+            .block(Block::bordered().title(" regions, as one PoP in Frankfurt sees them ").title_bottom(KEYS))
     }
 }
 

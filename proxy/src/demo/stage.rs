@@ -13,11 +13,11 @@ use steer::geo::Place;
 use tokio::sync::watch;
 
 use super::origin;
-use super::relay::Relay;
 use super::users::Users;
 use super::world::{HOST, POP, REGIONS, table};
 use crate::config::{AccessLogTarget, Limits, Listener, Settings};
 use crate::edge::Edge;
+use crate::relay::Relay;
 
 /// How long requests that were sent after a kill are watched for.
 const WATCH: Duration = Duration::from_secs(5);

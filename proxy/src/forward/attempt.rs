@@ -3,8 +3,8 @@
 //! What matters when it fails is whether the request can have run. It cannot if no connection was made, if hyper hands the
 //! request back, or if not one byte was written to the socket since it was dispatched. Everything else may have run.
 //!
-//! A warm connection that turns out dead before a byte was written is nobody's failure: the same attempt goes on with a new
-//! connection.
+//! A warm connection that turns out dead is nobody's failure: origins close connections that lie unused. If not a byte was
+//! written, or the request is safe to repeat, the same attempt goes on with a new connection.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::connect::{ConnectError, PathTimes, connect};
 use super::origin::{Conn, InFlight, Origin, Stage};
-use super::replay::ToOrigin;
+use super::replay::{InboundError, ToOrigin};
 use crate::observe::Reason;
 use crate::worker::Worker;
 
@@ -91,13 +91,24 @@ pub(crate) struct Times {
     pub(crate) max_idle: Span,
 }
 
-/// Sends a request. `build` makes it, and makes it anew if a dead connection swallowed the first.
+/// A request that can be made as often as it must be sent.
+pub(crate) trait Sendable {
+    /// The request, with its body from the beginning.
+    fn build(&self) -> Request<ToOrigin>;
+
+    /// Whether it may be sent again after it got so far.
+    fn may_repeat(&self, progress: Progress) -> bool;
+
+    /// How much of its body has been read from the client.
+    fn body_progress(&self) -> u64;
+}
+
+/// Sends a request.
 pub(crate) async fn attempt(
     worker: &Worker,
     origin: &Rc<Origin>,
     times: Times,
-    build: impl Fn() -> Request<ToOrigin>,
-    body_progress: impl Fn() -> u64,
+    request: &impl Sendable,
 ) -> Result<Answer, Failed> {
     let started = worker.clock.now();
     origin.used_at.set(Some(started));
@@ -115,8 +126,8 @@ pub(crate) async fn attempt(
         }
         let dispatched_at = worker.clock.now();
         let written_before = conn.channel().written();
-        let answer =
-            await_head(conn.sender().try_send_request(build()), times.first_byte, &body_progress).await;
+        let head = conn.sender().try_send_request(request.build());
+        let answer = await_head(head, times.first_byte, || request.body_progress()).await;
         let unsent = conn.channel().written() == written_before;
         let error = match answer {
             Some(Ok(response)) => {
@@ -131,12 +142,12 @@ pub(crate) async fn attempt(
         let how = match error.as_ref().map(hyper::client::conn::TrySendError::error) {
             None => How::Timeout,
             Some(error) if error.is_parse() => How::Protocol,
-            Some(error) if error.is_user() => How::Client,
+            Some(error) if is_clients_fault(error) => How::Client,
             Some(_) => How::Reset,
         };
         let handed_back = error.is_some_and(|mut error| error.take_message().is_some());
         let progress = if handed_back || unsent { Progress::NotSent } else { Progress::Sent };
-        if progress == Progress::NotSent && conn.is_reused && how == How::Reset {
+        if conn.is_reused && how == How::Reset && request.may_repeat(progress) {
             origin.forget_idle();
             conn = open(worker, origin, times, started).await?;
             continue;
@@ -145,7 +156,7 @@ pub(crate) async fn attempt(
             let now = worker.clock.now();
             origin.cells().failed(now.since(dispatched_at).as_millis_f64(), now);
         }
-        if how == How::Reset && conn.channel().written() > 0 {
+        if how == How::Reset && !conn.is_reused {
             worker.report_failure(origin, conn.channel().number);
         }
         return Err(Failed { how, progress });
@@ -156,7 +167,7 @@ pub(crate) async fn attempt(
 async fn await_head<F: Future>(
     head: F,
     first_byte: Duration,
-    body_progress: &impl Fn() -> u64,
+    body_progress: impl Fn() -> u64,
 ) -> Option<F::Output> {
     let mut head = std::pin::pin!(head);
     loop {
@@ -168,6 +179,11 @@ async fn await_head<F: Future>(
             Err(_) => return None,
         }
     }
+}
+
+/// Whether the client's body ended early, which is no failure of the origin.
+fn is_clients_fault(error: &hyper::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<InboundError>())
 }
 
 async fn open(worker: &Worker, origin: &Rc<Origin>, times: Times, started: Moment) -> Result<Conn, Failed> {

@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use steer::attempt::Progress;
 
-use attempt::{Answer, Failed, How, Lease, Times};
+use attempt::{Answer, Failed, How, Lease, Sendable, Times};
 pub(crate) use body::Body;
 pub(crate) use connect::{PathTimes, connect, connect_to};
 pub(crate) use origin::{Origin, Transport};
@@ -100,9 +100,9 @@ async fn run(
             first_byte: worker.settings.limits.first_byte_timeout,
             max_idle: worker.settings.limits.origin_idle_timeout,
         };
-        let build = || to_request(&head, &body, worker, &target.origin, number);
+        let outbound = Outbound { head: &head, body: &body, is_safe, worker, origin: &target.origin, number };
         let began = worker.clock.now();
-        let outcome = attempt::attempt(worker, &target.origin, times, build, || body.bytes()).await;
+        let outcome = attempt::attempt(worker, &target.origin, times, &outbound).await;
         let code = outcome.as_ref().map_or_else(|failed| failed.how.outcome(), |_| 0);
         count(worker, &mut record, &target.origin, number, code, began);
         let failed = match outcome {
@@ -119,16 +119,45 @@ async fn run(
         };
         tried.add(&target.origin);
         number += 1;
-        let next = failed
-            .progress
-            .may_move(is_safe, body.is_whole())
-            .then(|| worker.next_target(asked, &target.origin, &tried, number))
-            .flatten();
+        let may_move = outbound.may_repeat(failed.progress);
+        let next = may_move.then(|| worker.next_target(asked, &target.origin, &tried, number)).flatten();
         match next {
             Some(next) => target = next,
             None => return refuse(record, &give_up(failed, is_safe, number > steer::attempt::MAX_ATTEMPTS)),
         }
         describe(&mut record, &target);
+    }
+}
+
+/// The request of one attempt.
+struct Outbound<'a> {
+    head: &'a Parts,
+    body: &'a Inbound,
+    is_safe: bool,
+    worker: &'a Worker,
+    origin: &'a Origin,
+    number: u32,
+}
+
+impl Sendable for Outbound<'_> {
+    fn build(&self) -> Request<ToOrigin> {
+        let mut request = Request::new(self.body.attempt());
+        *request.method_mut() = self.head.method.clone();
+        *request.uri_mut() = self.head.uri.clone();
+        let mut headers = self.head.headers.clone();
+        headers.insert(request::X_NEARSIDE_POP, self.worker.pop_header.clone());
+        headers.insert(request::X_NEARSIDE_REGION, self.origin.region_header.clone());
+        headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(self.number));
+        *request.headers_mut() = headers;
+        request
+    }
+
+    fn may_repeat(&self, progress: Progress) -> bool {
+        progress.may_move(self.is_safe, self.body.is_whole())
+    }
+
+    fn body_progress(&self) -> u64 {
+        self.body.bytes()
     }
 }
 
@@ -202,27 +231,6 @@ fn refuse(mut record: Record, refused: &Refused) -> Response<Body> {
     record.answer(refused.status.as_u16(), refused.reason);
     record.finish();
     refused.response()
-}
-
-/// The request of one attempt.
-fn to_request(
-    head: &Parts,
-    body: &Inbound,
-    worker: &Worker,
-    origin: &Origin,
-    number: u32,
-) -> Request<ToOrigin> {
-    let mut request = Request::new(body.attempt());
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = head.uri.clone();
-    let mut headers = head.headers.clone();
-    headers.insert(request::X_NEARSIDE_POP, worker.pop_header.clone());
-    if let Ok(region) = HeaderValue::from_str(&origin.region) {
-        headers.insert(request::X_NEARSIDE_REGION, region);
-    }
-    headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(number));
-    *request.headers_mut() = headers;
-    request
 }
 
 fn details(parts: &Parts, located: &Located, body: &Inbound) -> Box<Details> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use control::vitals::{OriginCells, OriginVitals, PlacementVitals};
+use http::HeaderValue;
 use hyper::client::conn::http1::SendRequest;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -55,6 +56,7 @@ pub(crate) struct Origin {
     pub(crate) placement: Arc<PlacementVitals>,
     pub(crate) worker: usize,
     pub(crate) region: Rc<str>,
+    pub(crate) region_header: HeaderValue,
     pub(crate) address: Rc<str>,
     pub(crate) transport: Transport,
     pub(crate) series: Arc<RegionSeries>,
@@ -116,6 +118,8 @@ impl Origin {
     ) -> Self {
         Self {
             region: vitals.key.placement.region.as_str().into(),
+            region_header: HeaderValue::from_str(&vitals.key.placement.region)
+                .expect("a compiled name is a header value"),
             address: vitals.key.address.as_str().into(),
             vitals,
             placement,

@@ -87,22 +87,26 @@ impl Asker {
         self.opened.get()
     }
 
-    /// Opens a connection. For a TCP probe this is the whole question.
-    pub(super) async fn open(&self, number: u64) -> Option<Option<Warm>> {
-        let address = *self.origin.addresses.load().first()?;
-        let times = PathTimes::of(None);
-        let stream = connect_to(address, times).await.ok()?;
+    /// Asks over a new connection. For a TCP probe the connection is the whole question.
+    pub(super) async fn ask_anew(&self, number: u64) -> Answer {
+        let Some(address) = self.origin.addresses.load().first().copied() else { return Answer::Nothing };
+        let Ok(stream) = connect_to(address, PathTimes::of(None)).await else { return Answer::Nothing };
         if self.probe.kind == ProbeKind::Tcp {
-            return Some(None);
+            return Answer::Ok;
         }
-        let warm = match &self.transport {
+        let connection = match &self.transport {
             Transport::Plain => start(stream, number).await,
             Transport::Tls { config, name } => {
-                let tls = TlsConnector::from(config.clone()).connect(name.clone(), stream).await.ok()?;
-                start(tls, number).await
+                match TlsConnector::from(config.clone()).connect(name.clone(), stream).await {
+                    Ok(tls) => start(tls, number).await,
+                    Err(_) => None,
+                }
             }
         };
-        warm.map(Some)
+        match connection {
+            Some(connection) => self.ask(connection).await,
+            None => Answer::Nothing,
+        }
     }
 
     /// Asks over a connection, and keeps it if it can be used again.

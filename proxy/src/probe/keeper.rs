@@ -15,7 +15,6 @@ use steer::geo::Place;
 use steer::health::{Event, OriginHealth, Placement};
 use steer::ranking::{RegionState, tick};
 use steer::signals::{Health, Observed};
-use steer::spec::ProbeKind;
 use steer::{Moment, Span};
 
 use super::series::ProbeSeries;
@@ -155,11 +154,6 @@ impl Keeper {
             };
             table.regions.iter().map(rank).collect()
         });
-    }
-
-    /// Whether an origin is probed by page, and so has a latency.
-    pub(super) fn is_measured(kind: ProbeKind) -> bool {
-        kind == ProbeKind::Http
     }
 
     fn happened(&self, key: &OriginKey, event: Event) -> bool {

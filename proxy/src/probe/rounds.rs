@@ -127,27 +127,28 @@ async fn ask_once(keeper: &Keeper, asker: &Asker, fresh: bool) -> bool {
     let patience = keeper.probe_timeout(&origin.key);
     let clock = keeper.clock();
     let started = clock.now();
-    let warm = if fresh || asker.probe().kind == ProbeKind::Tcp { None } else { asker.take_warm() };
-    let is_warm = warm.is_some();
+    let may_be_warm = !fresh && asker.probe().kind == ProbeKind::Http;
+    let warm = may_be_warm.then(|| asker.take_warm()).flatten();
+    let mut is_warm = warm.is_some();
     let number = warm.as_ref().map_or_else(|| asker.number(), |warm| warm.number);
     // Over a new connection the handshakes come first: a round trip for TCP, another for TLS.
     let patience = if is_warm { patience } else { Span::from_nanos(patience.as_nanos().saturating_mul(3)) };
     let question = async {
-        let connection = match warm {
-            Some(connection) => connection,
-            None => match asker.open(number).await {
-                None => return Answer::Nothing,
-                Some(None) => return Answer::Ok,
-                Some(Some(connection)) => connection,
-            },
-        };
-        asker.ask(connection).await
+        if let Some(warm) = warm {
+            // Origins close connections that lie unused; that is no sign of ill health.
+            let answer = asker.ask(warm).await;
+            if answer != Answer::Nothing {
+                return answer;
+            }
+            is_warm = false;
+        }
+        asker.ask_anew(number).await
     };
     let answer = timeout(patience.into(), question).await;
     let took = clock.now().since(started);
     let result = match answer {
         Ok(Answer::Ok) => {
-            let rtt = (is_warm && Keeper::is_measured(asker.probe().kind)).then_some(took);
+            let rtt = is_warm.then_some(took);
             keeper.series.probe(region, 0);
             keeper.answered(origin, rtt);
             return false;

@@ -51,6 +51,8 @@ impl JsonSchema for Name {
             "pattern": "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
             "x-wanted": "a name of 1 to 63 lower-case letters, digits, `-`, `_` or `.`",
             "examples": ["eu-central"],
+            // A bad name still tells which region or pool is meant.
+            "x-keep": true,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! A long way on one machine: a relay that delivers every byte half a round trip later, and that can die.
 //!
-//! Killed, it resets all its connections and refuses new ones, which is what a crashed process looks like from outside.
+//! The demo's regions stand behind relays, and so do the origins of tests that need distance or death. Killed, it resets all its connections and refuses new ones, which is what a crashed process looks like from outside.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +20,9 @@ const CHUNK_BYTES: usize = 16 << 10;
 
 /// The controls of a relay.
 #[derive(Debug)]
-pub(super) struct Relay {
-    pub(super) address: SocketAddr,
+pub struct Relay {
+    /// Where it listens; the same after it was revived.
+    pub address: SocketAddr,
     round_trip_ms: AtomicU64,
     is_alive: AtomicBool,
     alive: watch::Sender<bool>,
@@ -29,7 +30,10 @@ pub(super) struct Relay {
 
 impl Relay {
     /// Starts a relay in front of `origin` on the current runtime.
-    pub(super) async fn start(origin: SocketAddr, round_trip_ms: u64) -> io::Result<Arc<Self>> {
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub async fn start(origin: SocketAddr, round_trip_ms: u64) -> io::Result<Arc<Self>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (alive, lives) = watch::channel(true);
         let relay = Arc::new(Self {
@@ -43,21 +47,25 @@ impl Relay {
     }
 
     /// Lets it die, or live again.
-    pub(super) fn set_alive(&self, alive: bool) {
+    pub fn set_alive(&self, alive: bool) {
         self.is_alive.store(alive, Relaxed);
         self.alive.send_replace(alive);
     }
 
-    pub(super) fn is_alive(&self) -> bool {
+    /// Whether it lives.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
         self.is_alive.load(Relaxed)
     }
 
     /// Makes the way longer, from the next byte on.
-    pub(super) fn add_delay(&self, ms: u64) {
+    pub fn add_delay(&self, ms: u64) {
         self.round_trip_ms.fetch_add(ms, Relaxed);
     }
 
-    pub(super) fn round_trip_ms(&self) -> u64 {
+    /// The round trip that it adds, in ms.
+    #[must_use]
+    pub fn round_trip_ms(&self) -> u64 {
         self.round_trip_ms.load(Relaxed)
     }
 

@@ -3,6 +3,8 @@
 //! The `prometheus` crate is the registry and the encoder; the numbers stand behind one collector that adds up the workers'
 //! shards when somebody asks. Labels come from the table and from short fixed lists, never from requests.
 
+mod families;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
@@ -10,11 +12,13 @@ use control::admin::Counts;
 use control::publisher::Publisher;
 use control::share::Samples;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder, Registry, TextEncoder};
 use steer::ids::RegionId;
 use steer::signals::Health;
 use steer::spec::State;
+
+use families::{Families, counter, gauge, histogram, labels};
 
 use super::reason::Reason;
 use super::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard};
@@ -64,7 +68,7 @@ impl Collector for Numbers {
         self.connections(&mut families);
         self.observed(&mut families);
         self.control(&mut families);
-        families.0
+        families.all()
     }
 }
 
@@ -371,76 +375,6 @@ impl Numbers {
         let build = labels([("version", env!("CARGO_PKG_VERSION"))]);
         families.gauge("nearside_build_info", "What is running.", vec![gauge(build, 1.0)]);
     }
-}
-
-#[derive(Default)]
-struct Families(Vec<MetricFamily>);
-
-impl Families {
-    fn counter(&mut self, name: &str, help: &str, metrics: Vec<Metric>) {
-        self.add(name, help, MetricType::COUNTER, metrics);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, metrics: Vec<Metric>) {
-        self.add(name, help, MetricType::GAUGE, metrics);
-    }
-
-    fn add(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
-        // The encoder refuses families without metrics.
-        if metrics.is_empty() {
-            return;
-        }
-        let mut family = MetricFamily::default();
-        family.set_name(name.to_owned());
-        family.set_help(help.to_owned());
-        family.set_field_type(kind);
-        family.set_metric(metrics);
-        self.0.push(family);
-    }
-}
-
-fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Vec<LabelPair> {
-    let pair = |(name, value): (&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name(name.to_owned());
-        pair.set_value(value.to_owned());
-        pair
-    };
-    pairs.into_iter().map(pair).collect()
-}
-
-fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value);
-    let mut metric = Metric::from_label(labels);
-    metric.set_counter(counter);
-    metric
-}
-
-fn gauge(labels: Vec<LabelPair>, value: f64) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    let mut metric = Metric::from_label(labels);
-    metric.set_gauge(gauge);
-    metric
-}
-
-fn histogram(labels: Vec<LabelPair>, buckets: &[u64; BOUNDS.len() + 1], sum_nanos: u64) -> Metric {
-    let mut below = 0;
-    let bucket = |(bound, count): (&f64, &u64)| {
-        below += count;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(below);
-        bucket
-    };
-    let mut histogram = Histogram::default();
-    histogram.set_bucket(BOUNDS.iter().zip(buckets).map(bucket).collect());
-    histogram.set_sample_count(buckets.iter().sum());
-    histogram.set_sample_sum(sum_nanos as f64 / 1e9);
-    let mut metric = Metric::from_label(labels);
-    metric.set_histogram(histogram);
-    metric
 }
 
 fn state_number(state: State) -> f64 {

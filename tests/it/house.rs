@@ -1,0 +1,98 @@
+//! House rules that a machine can hold.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::NEARSIDE;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match path.is_dir() {
+            true if name == "target" || name.starts_with('.') => Vec::new(),
+            true => files(&path, ending),
+            false if name.ends_with(ending) => vec![path],
+            false => Vec::new(),
+        }
+    });
+    found.collect()
+}
+
+#[test]
+fn shipped_configurations_are_valid() {
+    let config = root().join("config/nearside.toml");
+    let tables = files(&root().join("config"), ".toml").into_iter().filter(|file| *file != config);
+    for table in tables {
+        let output = Command::new(NEARSIDE)
+            .args(["check", "-c"])
+            .arg(&config)
+            .arg("--table")
+            .arg(&table)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}: {}", table.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn every_key_stands_in_the_shipped_configurations() {
+    let output = Command::new(NEARSIDE)
+        .args(["check", "--print", "-c"])
+        .arg(root().join("config/nearside.toml"))
+        .output();
+    let effective = String::from_utf8(output.unwrap().stdout).unwrap();
+    let shipped = fs::read_to_string(root().join("config/nearside.toml")).unwrap()
+        + &fs::read_to_string(root().join("config/table.toml")).unwrap();
+    let keys: BTreeSet<&str> = effective
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, _)| key.trim())
+        .filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        .collect();
+    assert!(keys.len() > 25, "{keys:?}");
+    for key in keys {
+        assert!(shipped.contains(key), "{key} is not in the shipped configurations");
+    }
+}
+
+#[test]
+fn words_are_the_fields_own() {
+    // The glossary has one word for each thing.
+    let banned = ["upstream", "backend", "endpoint", "failover_region", "home region"];
+    for file in files(&root(), ".rs").into_iter().filter(|file| !file.ends_with("house.rs")) {
+        let text = fs::read_to_string(&file).unwrap().to_lowercase();
+        for word in banned {
+            assert!(!text.contains(word), "{} says {word:?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_module_says_why_it_exists() {
+    for file in files(&root(), ".rs") {
+        let text = fs::read_to_string(&file).unwrap();
+        let is_tests_beside_code = file.file_name().unwrap() == "tests.rs";
+        assert!(is_tests_beside_code || text.starts_with("//!"), "{} opens without a word", file.display());
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for file in files(&root(), ".rs") {
+        let text = fs::read_to_string(&file).unwrap();
+        let is_source = file.components().any(|part| part.as_os_str() == "src");
+        let code = text.split("\n#[cfg(test)]").next().unwrap().lines().count();
+        assert!(
+            !is_source || code <= 400,
+            "{} has {code} lines: what is the second noun in it?",
+            file.display()
+        );
+    }
+}

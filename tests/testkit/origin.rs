@@ -1,0 +1,164 @@
+//! Origins that do as they are told, and remember what they were asked.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::Body;
+
+/// An origin. Dropped, it closes its port and lets go of its connections.
+pub struct Origin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<Received>>>,
+    task: JoinHandle<()>,
+}
+
+/// A request that an origin received. Probes are not counted.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Its method.
+    pub method: Method,
+    /// Its target.
+    pub uri: Uri,
+    /// Its header fields.
+    pub headers: HeaderMap,
+}
+
+impl Received {
+    /// A header field as text; empty if it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Origin {
+    /// An origin that answers everything with its name.
+    pub async fn named(name: &str) -> Self {
+        let name = name.to_owned();
+        Self::with(move |_| {
+            let name = name.clone();
+            async move { text(&name) }
+        })
+        .await
+    }
+
+    /// An origin that answers with `handler`. Probes are answered 200 without asking it.
+    pub async fn with<F: Future<Output = Response<Body>> + Send + 'static>(
+        handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(None, handler).await
+    }
+
+    /// As [`Origin::with`], over TLS.
+    pub async fn with_tls<F: Future<Output = Response<Body>> + Send + 'static>(
+        config: Arc<ServerConfig>,
+        handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Some(config), handler).await
+    }
+
+    async fn start<F: Future<Output = Response<Body>> + Send + 'static>(
+        tls: Option<Arc<ServerConfig>>,
+        handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests: Arc<Mutex<Vec<Received>>> = Arc::default();
+        let remember = requests.clone();
+        let acceptor = tls.map(TlsAcceptor::from);
+        let service = move |request: Request<Incoming>| {
+            let is_probe = request.headers().get("user-agent").is_some_and(|agent| agent == "nearside-probe");
+            if !is_probe {
+                remember.lock().unwrap().push(Received {
+                    method: request.method().clone(),
+                    uri: request.uri().clone(),
+                    headers: request.headers().clone(),
+                });
+            }
+            let answer = (!is_probe).then(|| handler(request));
+            async move {
+                Ok::<_, Infallible>(match answer {
+                    Some(answer) => answer.await,
+                    None => text("well"),
+                })
+            }
+        };
+        let task = tokio::spawn(async move {
+            // Connections end with the origin.
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (service, acceptor) = (service.clone(), acceptor.clone());
+                connections.spawn(async move {
+                    let _ = stream.set_nodelay(true);
+                    let http = hyper::server::conn::http1::Builder::new();
+                    match acceptor {
+                        None => {
+                            let serving = http.serve_connection(TokioIo::new(stream), service_fn(service));
+                            let _ = serving.with_upgrades().await;
+                        }
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                let serving =
+                                    http.serve_connection(TokioIo::new(stream), service_fn(service));
+                                let _ = serving.with_upgrades().await;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, requests, task }
+    }
+
+    /// As a table writes it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What it was asked, probes left out.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Received> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// The last thing it was asked.
+    #[must_use]
+    pub fn last(&self) -> Received {
+        self.requests().pop().expect("it was asked something")
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An answer with a text.
+#[must_use]
+pub fn text(text: &str) -> Response<Body> {
+    answer(StatusCode::OK, text)
+}
+
+/// An answer with a status and a text.
+#[must_use]
+pub fn answer(status: StatusCode, text: &str) -> Response<Body> {
+    let body = Full::new(Bytes::from(text.to_owned())).map_err(|never| match never {}).boxed();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}
