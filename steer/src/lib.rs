@@ -10,7 +10,7 @@
 //! - [`geo`], [`client`]: places, distances, and what is known of the requester.
 //! - [`effective`], [`ranking`], [`signals`], [`failback`]: the other inputs, each already reduced to what a decision needs:
 //!   states and weights with overrides, published latencies, observed health.
-//! - [`decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`attempt`]: what follows a failure.
+//! - [`mod@decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`attempt`]: what follows a failure.
 //! - [`health`], [`estimate`], [`ewma`]: the state machines that turn events and samples into those inputs.
 //!
 //! Left out: doing anything. This crate decides; the proxy performs.

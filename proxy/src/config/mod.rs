@@ -72,7 +72,7 @@ pub struct Prefix {
     pub place: Option<Place>,
 }
 
-/// Bounds; see [`spec::LimitsSection`] for what each means.
+/// Bounds; `spec::LimitsSection` says what each means.
 #[expect(missing_docs, reason = "each is documented where operators read it")]
 #[derive(Clone, Debug)]
 pub struct Limits {

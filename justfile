@@ -1,0 +1,32 @@
+# What people do here. `just` lists it.
+
+[private]
+default:
+    @just --list
+
+# Everything that CI checks: format, lints, docs, tests
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    cargo test
+
+# The tests alone; with real GeoIP databases if NEARSIDE_GEO_DIR names their folder
+test *ARGS:
+    cargo test {{ARGS}}
+
+# Regions failing and returning, on this machine alone
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# What decisions cost; the figures belong in benches/RESULTS.md
+bench *ARGS:
+    cargo bench --package nearside-benches {{ARGS}}
+
+# Accept what the golden files would change to
+accept:
+    INSTA_UPDATE=always cargo test
+
+# The image with nothing but the binary in it
+image:
+    docker build --tag nearside .
