@@ -1,20 +1,17 @@
-//! MaxMind-format databases, in both record layouts that are in the wild.
+//! MaxMind-format databases: files that are read whole, checked, and asked.
 //!
-//! *Nested* (GeoIP2, GeoLite2): `country.iso_code`, `location.latitude`, `location.accuracy_radius`. *Flat* (DB-IP, IPinfo,
-//! iptoasn and others): `country_code` or `country` as text, `latitude`, `longitude`. A record may mix them; what is empty
-//! counts as absent, and so do the coordinates 0, 0, which mean "unknown" in practice.
-//!
-//! A file is read into memory whole and checked before it is believed: it may be replaced under a running process, and a
-//! memory map of a file that shrinks ends the process.
+//! A file is read into memory and checked before it is believed: it may be replaced under a running process, and a
+//! memory map of a file that shrinks ends the process. What a record means is `record`'s to say.
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use maxminddb::{MaxMindDbError, Reader};
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use steer::geo::{Country, Place};
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+use serde::de::IgnoredAny;
+
+use super::record::{Entry, Record};
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 2 << 30;
@@ -31,14 +28,6 @@ pub(crate) struct Database {
 
 /// What tells that a file is another one now.
 type Stamp = (u64, std::time::SystemTime);
-
-/// What a database knows of an address.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) country: Option<Country>,
-    pub(crate) place: Option<Place>,
-    pub(crate) accuracy_km: Option<f64>,
-}
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,7 +46,10 @@ impl Database {
         let bytes = fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
         let reader =
             Reader::from_source(bytes).map_err(|error| format!("is no MaxMind database: {error}"))?;
-        reader.verify().map_err(|error| format!("is damaged: {error}"))?;
+        let strange = check(&reader).map_err(|error| format!("is damaged: {error}"))?;
+        if strange > 0 {
+            tracing::warn!(file = %file.display(), records = strange, "records of a shape that is not understood; their networks count as unknown");
+        }
         Ok(Self { file: file.to_owned(), built: reader.metadata().build_epoch, stamp, reader })
     }
 
@@ -72,7 +64,7 @@ impl Database {
             Ok(record) => record.map(Entry::from).filter(|entry| *entry != Entry::default()),
             Err(MaxMindDbError::InvalidInput { .. }) => None,
             Err(error) => {
-                // The file was checked; a record of an unexpected shape is the database's business, not the request's.
+                // Told of when the file was read; not once more for each client.
                 tracing::debug!(file = %self.file.display(), %address, %error, "record not understood");
                 None
             }
@@ -80,86 +72,29 @@ impl Database {
     }
 }
 
+/// Walks the whole tree and reads each record once; answers how many records have a shape that is not understood.
+///
+/// Not `Reader::verify`: it also refuses what does no harm, such as the empty description that files in the wild have.
+fn check(reader: &Reader<Vec<u8>>) -> Result<usize, MaxMindDbError> {
+    // Each node has two branches, and IPv6 trees name the IPv4 part again; a tree that goes on beyond is a circle.
+    let most = reader.metadata().node_count as usize * 3;
+    let mut records = HashSet::new();
+    let mut strange = 0;
+    for (count, network) in reader.networks(WithinOptions::default())?.enumerate() {
+        let network = network?;
+        if count >= most {
+            return Err(MaxMindDbError::invalid_database("the search tree runs in a circle"));
+        }
+        let is_new = network.offset().is_some_and(|offset| records.insert(offset));
+        if is_new && network.decode::<Record>().is_err() {
+            network.decode::<IgnoredAny>()?;
+            strange += 1;
+        }
+    }
+    Ok(strange)
+}
+
 fn stamp(file: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.len(), metadata.modified().ok()?))
-}
-
-#[derive(Deserialize)]
-struct Record {
-    #[serde(default)]
-    country: Option<CountryField>,
-    #[serde(default)]
-    country_code: Option<CountryField>,
-    #[serde(default)]
-    registered_country: Option<CountryField>,
-    #[serde(default)]
-    location: Option<Location>,
-    #[serde(default)]
-    latitude: Option<f64>,
-    #[serde(default)]
-    longitude: Option<f64>,
-    #[serde(default)]
-    accuracy_radius: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Location {
-    #[serde(default)]
-    latitude: Option<f64>,
-    #[serde(default)]
-    longitude: Option<f64>,
-    #[serde(default)]
-    accuracy_radius: Option<f64>,
-}
-
-/// A country as text or as a table with `iso_code`.
-struct CountryField(Option<Country>);
-
-impl<'de> Deserialize<'de> for CountryField {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = CountryField;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a country code, or a table with iso_code")
-            }
-
-            fn visit_str<E>(self, code: &str) -> Result<CountryField, E> {
-                // ZZ is the code for "unknown".
-                Ok(CountryField(code.parse().ok().filter(|country: &Country| country.as_str() != "ZZ")))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CountryField, A::Error> {
-                let mut country = CountryField(None);
-                while let Some(key) = map.next_key::<&str>()? {
-                    if key == "iso_code" {
-                        country = map.next_value()?;
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(country)
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl From<Record> for Entry {
-    fn from(record: Record) -> Self {
-        let fields = [record.country, record.country_code, record.registered_country];
-        let country = fields.into_iter().flatten().find_map(|field| field.0);
-        let nested = record.location.as_ref();
-        let latitude = nested.and_then(|location| location.latitude).or(record.latitude);
-        let longitude = nested.and_then(|location| location.longitude).or(record.longitude);
-        let place = latitude.zip(longitude).map(|(latitude, longitude)| Place { latitude, longitude });
-        Self {
-            country,
-            place: place
-                .filter(|place| place.is_on_earth() && (place.latitude, place.longitude) != (0.0, 0.0)),
-            accuracy_km: nested.and_then(|location| location.accuracy_radius).or(record.accuracy_radius),
-        }
-    }
 }

@@ -11,6 +11,7 @@
 
 mod address;
 mod database;
+mod record;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,15 +24,15 @@ use steer::client::{Client, Pop, Spot};
 use steer::draw::bytes_hash;
 use steer::geo::{Country, Place, Point};
 
+use crate::config::{Prefix, Settings};
 pub(crate) use address::TrustedHops;
-use database::{Database, Entry};
+use database::Database;
+use record::Entry;
 
 /// What is wrong with a database file, if anything is.
 pub(crate) fn database_problem(file: &std::path::Path) -> Option<String> {
     Database::open(file).err()
 }
-
-use crate::config::{Prefix, Settings};
 
 /// Finds places.
 #[derive(Debug)]
@@ -274,6 +275,3 @@ fn is_public(address: IpAddr) -> bool {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
