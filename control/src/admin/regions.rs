@@ -223,16 +223,26 @@ pub(super) async fn patch(
         reason: patch.reason,
         expires_in: patch.expires_in,
     };
-    tracing::info!(region = %name, ?change, "override");
+    let told = change.clone();
     if admin.publisher.patch(&name, change).is_err() {
         return Err(unknown(&admin.publisher.snapshot(), &name));
     }
+    tell(&name, &told);
     Ok(Json(Patched {
         region: one(&admin, &name)?,
         overlay: admin.publisher.snapshot().overlay.number,
         persisted: false,
         note: "in force now; overrides are kept in memory, so a restart forgets them",
     }))
+}
+
+/// Leaves a change in the log, with the words of the API: absent is unchanged, `-` ends the override.
+fn tell(region: &str, change: &RegionPatch) {
+    let weight =
+        change.weight.map(|weight| weight.map_or_else(|| "-".to_owned(), |weight| weight.to_string()));
+    let state = change.state.map(|state| state.map_or("-", RegionState::as_str));
+    let expires_in = change.expires_in.map(|span| span.to_string());
+    tracing::info!(region, weight, state, reason = change.reason, expires_in, "override");
 }
 
 fn region(snapshot: &Snapshot, id: RegionId, shares: &Shares, now: Moment) -> Region {

@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn entry(record: serde_json::Value) -> Entry {
+    fn entry(record: &serde_json::Value) -> Entry {
         Entry::from(serde_json::from_str::<Record>(&record.to_string()).unwrap())
     }
 
@@ -152,13 +152,13 @@ mod tests {
             accuracy_km: None,
         };
         let nested = json!({"country": {"iso_code": "GB", "names": {"en": "x"}}, "location": {"latitude": 51.5, "longitude": -1}});
-        assert_eq!(entry(nested), london);
+        assert_eq!(entry(&nested), london);
         for country in ["country", "country_code"] {
             assert_eq!(
-                entry(json!({country: "GB", "latitude": 51.5, "longitude": -1.0, "state2": ""})),
+                entry(&json!({country: "GB", "latitude": 51.5, "longitude": -1.0, "state2": ""})),
                 london
             );
-            assert_eq!(entry(json!({country: "GB", "latitude": "51.5", "longitude": "-1"})), london);
+            assert_eq!(entry(&json!({country: "GB", "latitude": "51.5", "longitude": "-1"})), london);
         }
     }
 
@@ -172,13 +172,13 @@ mod tests {
             json!({"country_code": "XYZ", "latitude": 51.5}),
             json!({"location": {"latitude": 18446744073709551615_u64, "longitude": 1}}),
         ] {
-            assert_eq!(entry(record.clone()), Entry::default(), "{record}");
+            assert_eq!(entry(&record), Entry::default(), "{record}");
         }
     }
 
     #[test]
     fn a_radius_is_read_from_both_places() {
-        assert_eq!(entry(json!({"location": {"accuracy_radius": 100}})).accuracy_km, Some(100.0));
-        assert_eq!(entry(json!({"accuracy_radius": 20})).accuracy_km, Some(20.0));
+        assert_eq!(entry(&json!({"location": {"accuracy_radius": 100}})).accuracy_km, Some(100.0));
+        assert_eq!(entry(&json!({"accuracy_radius": 20})).accuracy_km, Some(20.0));
     }
 }

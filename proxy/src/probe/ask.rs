@@ -42,6 +42,16 @@ pub(super) struct Warm {
     pub(super) number: u64,
 }
 
+/// What became of a new connection.
+pub(super) enum Connected {
+    /// It can be asked over.
+    Ready(Warm),
+    /// It was made, and nothing is to be asked.
+    Reachable,
+    /// It could not be made.
+    No,
+}
+
 /// What came back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Answer {
@@ -87,12 +97,12 @@ impl Asker {
         self.opened.get()
     }
 
-    /// Asks over a new connection. For a TCP probe the connection is the whole question.
-    pub(super) async fn ask_anew(&self, number: u64) -> Answer {
-        let Some(address) = self.origin.addresses.load().first().copied() else { return Answer::Nothing };
-        let Ok(stream) = connect_to(address, PathTimes::of(None)).await else { return Answer::Nothing };
+    /// Opens a new connection. For a TCP probe that is the whole question.
+    pub(super) async fn connect(&self, number: u64) -> Connected {
+        let Some(address) = self.origin.addresses.load().first().copied() else { return Connected::No };
+        let Ok(stream) = connect_to(address, PathTimes::of(None)).await else { return Connected::No };
         if self.probe.kind == ProbeKind::Tcp {
-            return Answer::Ok;
+            return Connected::Reachable;
         }
         let connection = match &self.transport {
             Transport::Plain => start(stream, number).await,
@@ -103,10 +113,7 @@ impl Asker {
                 }
             }
         };
-        match connection {
-            Some(connection) => self.ask(connection).await,
-            None => Answer::Nothing,
-        }
+        connection.map_or(Connected::No, Connected::Ready)
     }
 
     /// Asks over a connection, and keeps it if it can be used again.

@@ -12,7 +12,7 @@ use control::vitals::{OriginKey, OriginVitals, PlacementKey};
 use steer::draw::name_hash;
 use steer::estimate::Estimate;
 use steer::geo::Place;
-use steer::health::{Event, OriginHealth, Placement};
+use steer::health::{Event, OriginHealth, Placement, beside, most_recovered};
 use steer::ranking::{RegionState, tick};
 use steer::signals::{Health, Observed};
 use steer::{Moment, Span};
@@ -39,6 +39,9 @@ struct Inner {
 struct Kept {
     machine: Placement,
     origins: Vec<Arc<OriginVitals>>,
+    /// What its machine says.
+    observed: Observed,
+    /// What decisions see: its ramp counts beside those of the pool's other placements.
     published: Observed,
 }
 
@@ -72,6 +75,7 @@ impl Keeper {
             let kept = inner.placements.entry(key).or_insert_with(|| Kept {
                 machine: Placement::new(0, delay),
                 origins: Vec::new(),
+                observed: Observed::UNKNOWN,
                 published: Observed::UNKNOWN,
             });
             let former =
@@ -93,7 +97,8 @@ impl Keeper {
         inner.estimates.get(key).map_or_else(|| Estimate::default().probe_timeout(), Estimate::probe_timeout)
     }
 
-    /// A probe was answered well; `rtt` if it was a warm one and so says how far the origin is.
+    /// A probe was answered well; `rtt` is how long request and answer took, which says how far the origin is. A TCP probe says
+    /// nothing of it: the connection may end at somebody's front, far from the origin.
     pub(super) fn answered(&self, origin: &OriginVitals, rtt: Option<Span>) {
         let now = self.clock().now();
         origin.probed(now);
@@ -125,7 +130,7 @@ impl Keeper {
             let mut inner = self.inner.borrow_mut();
             if let Some(kept) = inner.placements.get_mut(&key) {
                 let observed = kept.machine.tick(now);
-                self.publish(&key, kept, observed);
+                self.publish(&mut inner.placements, &key, observed);
             }
         }
     }
@@ -136,7 +141,7 @@ impl Keeper {
         inner
             .placements
             .values()
-            .all(|kept| !matches!(kept.published.health, Health::Unknown | Health::Suspect))
+            .all(|kept| !matches!(kept.observed.health, Health::Unknown | Health::Suspect))
     }
 
     /// Advances the ranking.
@@ -162,8 +167,8 @@ impl Keeper {
         let is_last = !inner.placements.iter().any(|(other, kept)| {
             other.pool == key.placement.pool
                 && *other != key.placement
-                && !matches!(kept.published.health, Health::Down | Health::Held)
-                && kept.published != Observed::plain(Health::Recovering)
+                && !matches!(kept.observed.health, Health::Down | Health::Held)
+                && kept.observed != Observed::plain(Health::Recovering)
         });
         let Some(kept) = inner.placements.get_mut(&key.placement) else { return false };
         let Some(at) = kept.origins.iter().position(|origin| origin.key == *key) else { return false };
@@ -173,16 +178,24 @@ impl Keeper {
         if before != after {
             kept.origins[at].set_health(after);
         }
-        self.publish(&key.placement, kept, observed);
+        self.publish(&mut inner.placements, &key.placement, observed);
         before != OriginHealth::Suspect && after == OriginHealth::Suspect
     }
 
-    fn publish(&self, key: &PlacementKey, kept: &mut Kept, observed: Observed) {
-        let before = std::mem::replace(&mut kept.published, observed);
+    fn publish(&self, placements: &mut BTreeMap<PlacementKey, Kept>, key: &PlacementKey, observed: Observed) {
+        let Some(kept) = placements.get_mut(key) else { return };
+        let before = std::mem::replace(&mut kept.observed, observed);
         if before == observed {
             return;
         }
-        self.publisher.observe(key, observed);
+        let of_pool = |(other, _): &(&PlacementKey, &mut Kept)| other.pool == key.pool;
+        let whole = most_recovered(placements.iter_mut().filter(of_pool).map(|(_, kept)| kept.observed));
+        for (other, kept) in placements.iter_mut().filter(of_pool) {
+            let shown = beside(kept.observed, whole);
+            if std::mem::replace(&mut kept.published, shown) != shown {
+                self.publisher.observe(other, shown);
+            }
+        }
         if before.health != observed.health {
             let (from, to) = (before.health.as_str(), observed.health.as_str());
             self.series.transition(&key.pool, &key.region, to);

@@ -14,7 +14,7 @@ use steer::spec::ProbeKind;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::ask::{Answer, Asker};
+use super::ask::{Answer, Asker, Connected};
 use super::keeper::Keeper;
 use crate::worker::OriginTlsStore;
 
@@ -129,35 +129,40 @@ async fn ask_once(keeper: &Keeper, asker: &Asker, fresh: bool) -> bool {
     let started = clock.now();
     let may_be_warm = !fresh && asker.probe().kind == ProbeKind::Http;
     let warm = may_be_warm.then(|| asker.take_warm()).flatten();
-    let mut is_warm = warm.is_some();
     let number = warm.as_ref().map_or_else(|| asker.number(), |warm| warm.number);
     // Over a new connection the handshakes come first: a round trip for TCP, another for TLS.
-    let patience = if is_warm { patience } else { Span::from_nanos(patience.as_nanos().saturating_mul(3)) };
+    let patience =
+        if warm.is_some() { patience } else { Span::from_nanos(patience.as_nanos().saturating_mul(3)) };
     let question = async {
         if let Some(warm) = warm {
             // Origins close connections that lie unused; that is no sign of ill health.
             let answer = asker.ask(warm).await;
             if answer != Answer::Nothing {
-                return answer;
+                return (answer, Some(clock.now().since(started)));
             }
-            is_warm = false;
         }
-        asker.ask_anew(number).await
+        match asker.connect(number).await {
+            Connected::No => (Answer::Nothing, None),
+            Connected::Reachable => (Answer::Ok, None),
+            Connected::Ready(connection) => {
+                let asked = clock.now();
+                (asker.ask(connection).await, Some(clock.now().since(asked)))
+            }
+        }
     };
     let answer = timeout(patience.into(), question).await;
     let took = clock.now().since(started);
     let result = match answer {
-        Ok(Answer::Ok) => {
-            let rtt = is_warm.then_some(took);
+        Ok((Answer::Ok, rtt)) => {
             keeper.series.probe(region, 0);
             keeper.answered(origin, rtt);
             return false;
         }
-        Ok(Answer::Bad(status)) => {
+        Ok((Answer::Bad(status), _)) => {
             tracing::debug!(region, origin = %origin.key.address, %status, "probe answered badly");
             1
         }
-        Ok(Answer::Nothing) => 2,
+        Ok((Answer::Nothing, _)) => 2,
         // Woken late: the answer may have been in time.
         Err(_) if took.as_nanos() > patience.as_nanos() + asker.probe().interval.as_nanos() / 2 => {
             keeper.series.probe(region, 3);

@@ -69,11 +69,14 @@ pub(crate) struct Worker {
     view: RefCell<View>,
     rng: RefCell<Rng>,
     nothing: Arc<RequestSeries>,
-    sample_in: Cell<u32>,
+    /// Requests decided, to sample some of them.
+    seen: Cell<u32>,
 }
 
 /// One request in so many is remembered for predictions.
 const SAMPLE_EVERY: u32 = 16;
+/// So many are sampled without gaps at first, for a picture from the first requests on.
+const SAMPLE_ALL_OF_FIRST: u32 = 64;
 
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
@@ -105,7 +108,7 @@ impl Worker {
             view: RefCell::new(view),
             rng: RefCell::new(Rng::new(seed)),
             nothing: shard.requests("-", "-"),
-            sample_in: Cell::new(SAMPLE_EVERY),
+            seen: Cell::new(0),
             shard,
         })
     }

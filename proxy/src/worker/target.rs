@@ -12,7 +12,7 @@ use steer::pick::pick;
 use steer::signals::Signals;
 
 use super::view::{Resolved, RouteHandle};
-use super::{SAMPLE_EVERY, Worker};
+use super::{SAMPLE_ALL_OF_FIRST, SAMPLE_EVERY, Worker};
 use crate::forward::{Origin, PathTimes};
 use crate::observe::RequestSeries;
 use crate::request::Refused;
@@ -136,9 +136,9 @@ impl Worker {
 
     /// Leaves a sample of the requests for predictions.
     fn remember(&self, resolved: &Resolved<'_>, decision: &Decision, client: &Client) {
-        let left = self.sample_in.get() - 1;
-        self.sample_in.set(if left == 0 { SAMPLE_EVERY } else { left });
-        if left == 0 {
+        let seen = self.seen.get().wrapping_add(1);
+        self.seen.set(seen);
+        if seen <= SAMPLE_ALL_OF_FIRST || seen.is_multiple_of(SAMPLE_EVERY) {
             let version = resolved.snapshot.version.about.version;
             self.samples.add(self.index, Sample { version, lane: decision.lane, client: client.clone() });
         }

@@ -21,7 +21,9 @@
 mod damping;
 mod origin;
 mod placement;
+mod ramp;
 
 pub use damping::Damping;
 pub use origin::{Origin, OriginHealth};
 pub use placement::{Event, Placement};
+pub use ramp::{beside, most_recovered};
