@@ -28,7 +28,7 @@ use crate::draw::{Purpose, falls_below, lot};
 use crate::effective::{DIAL_WHOLE, Effective, Standing};
 use crate::geo::BATCH;
 use crate::ids::{LaneId, PlacementId, RegionId, RouteId};
-use crate::plan::{Class, Key, Ordered, Plan};
+use crate::plan::{Class, Key, Ordered, Plan, rounded};
 use crate::ranking::Ranking;
 use crate::router::NoRoute;
 use crate::score::View;
@@ -157,15 +157,19 @@ fn scan<S: Signals, R: Recorder, const ALL: bool>(
     let mut first_full = Key::LAST;
     let mut any_usable = false;
 
-    let mut costs = [f64::INFINITY; BATCH];
+    let mut costs = [f32::INFINITY; BATCH];
+    // Nothing that costs more can become the head or the natural one.
+    let mut bound = f64::INFINITY;
     for (start, batch) in (0..).step_by(BATCH).zip(lane.candidates.chunks(BATCH)) {
-        view.costs(lane, world.effective, start, batch, &mut costs);
-        for ((index, candidate), cost) in (start..).zip(batch).zip(costs) {
-            let preference = view.preference(candidate.region);
-            let bound = |cost| Key::of(Class::Kept, preference, cost, index);
-            if !ALL && plan.is_behind(bound(cost - slack)) && bound(cost) > natural {
+        let least = view.costs(lane, world.effective, start, batch, &mut costs);
+        // The cheapest comes first: nearly always it settles the matter.
+        for step in 0..=batch.len() {
+            let at = step.checked_sub(1).unwrap_or(least);
+            let (candidate, cost, index) = (&batch[at], costs[at], start + at);
+            if step > 0 && (at == least || !ALL && f64::from(cost) > bound) {
                 continue;
             }
+            let preference = view.preference(candidate.region);
             let standing = world.effective.of_placement(candidate.placement);
             let terms = || view.terms(world.table, index, candidate, standing);
             if let Some(unwanted) = unwanted(standing) {
@@ -192,6 +196,7 @@ fn scan<S: Signals, R: Recorder, const ALL: bool>(
             }
             recorder.candidate(candidate, Verdict::Usable(class), terms);
             plan.push(key);
+            bound = plan.bound(natural, slack);
         }
     }
 
@@ -292,7 +297,7 @@ fn all_down<S: Signals>(
             let answered = world.signals.last_success(candidate.placement);
             (
                 std::cmp::Reverse(answered),
-                Key::of(Class::Suspect, view.preference(candidate.region), cost, index),
+                Key::of(Class::Suspect, view.preference(candidate.region), rounded(cost), index),
             )
         })
     });

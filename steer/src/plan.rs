@@ -40,6 +40,13 @@ pub enum Class {
 /// No lane has more candidates: region ids have 16 bits.
 pub(crate) const MAX_CANDIDATES: usize = 1 << 16;
 
+/// A cost with the precision that orders.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the precision is stated at `Key`")]
+pub(crate) const fn rounded(cost: f64) -> f32 {
+    cost as f32
+}
+
 /// A candidate's place in the order, as one number: class, preference, cost, then position in the lane. The cost has the
 /// precision of a single float, 0.02 µs at 200 ms; below that the table's order decides.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -50,11 +57,10 @@ impl Key {
     pub(crate) const LAST: Self = Self(u64::MAX);
 
     #[inline(always)]
-    pub(crate) fn of(class: Class, preference: u8, cost: f64, index: usize) -> Self {
+    pub(crate) fn of(class: Class, preference: u8, cost: f32, index: usize) -> Self {
         let tier = u64::from(class as u8) << 2 | u64::from(preference);
         // Floats order like their bits once the sign is folded in (IEEE 754, as in `f32::total_cmp`).
-        #[expect(clippy::cast_possible_truncation, reason = "the precision is stated above")]
-        let bits = (cost as f32).to_bits();
+        let bits = cost.to_bits();
         let sign = (bits.cast_signed() >> 31).cast_unsigned();
         let folded = bits ^ (sign | 1 << 31);
         Self(tier << 48 | u64::from(folded) << 16 | index as u64)
@@ -120,10 +126,12 @@ impl Plan {
         }
     }
 
-    /// Whether somebody at this place could not become the head.
+    /// The cost above which nobody can become the head, by cost or as one of those that `slack` ties with it, nor the
+    /// natural one instead of `natural`. There is none before both are of the best tier.
     #[inline(always)]
-    pub(crate) fn is_behind(&self, key: Key) -> bool {
-        key > self.head
+    pub(crate) fn bound(&self, natural: Key, slack: f64) -> f64 {
+        let worse = self.head.max(natural);
+        if worse.tier() == 0 { f64::from(worse.cost()) + slack } else { f64::INFINITY }
     }
 
     /// The best one.
@@ -134,10 +142,13 @@ impl Plan {
 
     /// Of those that differ from the head by `slack` at most, the one with the least `measure` heads the plan.
     pub(crate) fn prefer(&mut self, slack: f64, measure: impl Fn(usize) -> f64) {
+        if self.len < 2 {
+            return;
+        }
         let head = self.head;
-        let tied = self.keys[..self.len]
-            .iter()
-            .filter(|key| key.tier() == head.tier() && f64::from(key.cost() - head.cost()) <= slack);
+        let tied = self.keys[..self.len].iter().filter(|key| {
+            key.tier() == head.tier() && f64::from(key.cost()) <= f64::from(head.cost()) + slack
+        });
         let least = tied.min_by(|a, b| measure(a.index()).total_cmp(&measure(b.index())).then(a.cmp(b)));
         self.head = least.copied().unwrap_or(head);
     }
@@ -157,7 +168,7 @@ mod tests {
     use super::*;
 
     fn key(class: Class, cost: f64, index: usize) -> Key {
-        Key::of(class, 0, cost, index)
+        Key::of(class, 0, rounded(cost), index)
     }
 
     #[test]

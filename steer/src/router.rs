@@ -1,9 +1,8 @@
 //! Host and path to route: an exact host, then the longest path prefix.
 //!
-//! Hosts stand in an open-addressing table over a fixed hash, the prefixes of one host in a sorted list. A prefix covers
-//! whole path segments, so it is compared as if both it and the path ended in `/`. All paths below a prefix stand next to
-//! each other in byte order; the longest match is therefore the path's predecessor in the list or one of that one's
-//! ancestors, and each entry knows its parent: one binary search and a short walk, whatever the number of routes.
+//! Hosts and prefixes stand in open-addressing tables over a fixed hash. A prefix covers whole path segments, so only the
+//! places before a slash and the end of the path can be where it ends: one look per segment, from the first to as many as
+//! the host's deepest prefix has, whatever the number of routes. The last one found is the longest.
 //!
 //! The path is compared as the client sent it, without its query. Left out: wildcards, regular expressions, headers.
 
@@ -12,24 +11,28 @@ use crate::ids::RouteId;
 /// The compiled form of all routes' hosts and prefixes.
 #[derive(Clone, Debug, Default)]
 pub struct Router {
-    /// Indices into `hosts`, plus 1; 0 is empty. A power of two, at most half full.
-    slots: Box<[u32]>,
     hosts: Vec<Host>,
+    host_slots: Slots,
+    prefixes: Vec<Prefix>,
+    prefix_slots: Slots,
 }
 
 #[derive(Clone, Debug)]
 struct Host {
     name: Box<str>,
-    prefixes: Vec<Prefix>,
+    /// The route of the prefix `/`.
+    root: Option<RouteId>,
+    /// The segments of its deepest prefix.
+    depth: usize,
 }
 
+/// A prefix of at least one segment.
 #[derive(Clone, Debug)]
 struct Prefix {
-    /// Without a slash at its end; the root is empty.
+    host: usize,
+    /// Without a slash at its end.
     path: Box<str>,
     route: RouteId,
-    /// The longest shorter prefix that covers this one.
-    parent: Option<u32>,
 }
 
 /// Why no route was found.
@@ -62,82 +65,84 @@ impl Router {
     /// # Errors
     /// [`NoRoute`] says which of the two was not known.
     pub fn find(&self, host: &str, path: &str) -> Result<RouteId, NoRoute> {
-        let host = self.host(host).ok_or(NoRoute::UnknownHost)?;
+        let is_named = |at: &usize| {
+            let name = &self.hosts[*at].name;
+            **name == *host || name.eq_ignore_ascii_case(host)
+        };
+        let at = self.host_slots.candidates(host_hash(host)).find(is_named).ok_or(NoRoute::UnknownHost)?;
+        let Host { root, depth, .. } = self.hosts[at];
         let path = without_slash(path);
-        let after = host.prefixes.partition_point(|prefix| compare(&prefix.path, path).is_le());
-        let mut candidate = after.checked_sub(1);
-        while let Some(index) = candidate {
-            let prefix = &host.prefixes[index];
-            if covers(&prefix.path, path) {
-                return Ok(prefix.route);
+        let mut found = root.filter(|_| path.is_empty() || path.starts_with('/'));
+        for (end, hash) in boundaries(at, path).take(depth) {
+            let prefix = &path[..end];
+            let is_it = |id: &usize| self.prefixes[*id].host == at && *self.prefixes[*id].path == *prefix;
+            if let Some(id) = self.prefix_slots.candidates(hash).find(is_it) {
+                found = Some(self.prefixes[id].route);
             }
-            candidate = prefix.parent.map(|parent| parent as usize);
         }
-        Err(NoRoute::UnknownPath)
+        found.ok_or(NoRoute::UnknownPath)
     }
 
     /// Builds the router of all claims, and names the claims that came too late.
     pub(crate) fn of(claims: &[Claim<'_>]) -> (Self, Vec<Clash>) {
         let mut sorted: Vec<Claim<'_>> =
             claims.iter().map(|claim| Claim { path: without_slash(claim.path), ..*claim }).collect();
-        sorted.sort_by(|a, b| {
-            a.host.cmp(b.host).then_with(|| compare(a.path, b.path)).then_with(|| a.route.cmp(&b.route))
-        });
+        sorted.sort_by_key(|claim| (claim.host, claim.path, claim.route));
         let mut router = Self::default();
         let mut clashes = Vec::new();
         for claims in sorted.chunk_by(|a, b| a.host == b.host) {
-            let mut prefixes: Vec<Prefix> = Vec::with_capacity(claims.len());
-            for claim in claims {
-                match prefixes.last() {
-                    Some(last) if *last.path == *claim.path => {
-                        clashes.push(Clash { first: last.route, second: claim.route });
-                    }
-                    _ => prefixes.push(Prefix { path: claim.path.into(), route: claim.route, parent: None }),
+            let at = router.hosts.len();
+            let mut host = Host { name: claims[0].host.into(), root: None, depth: 0 };
+            for claims in claims.chunk_by(|a, b| a.path == b.path) {
+                let Claim { path, route, .. } = claims[0];
+                clashes.extend(claims[1..].iter().map(|late| Clash { first: route, second: late.route }));
+                if path.is_empty() {
+                    host.root = Some(route);
+                } else {
+                    host.depth = host.depth.max(boundaries(at, path).count());
+                    router.prefixes.push(Prefix { host: at, path: path.into(), route });
                 }
             }
-            link(&mut prefixes);
-            router.hosts.push(Host { name: claims[0].host.into(), prefixes });
+            router.hosts.push(host);
         }
-        router.index_hosts();
+        router.host_slots = Slots::of(router.hosts.iter().map(|host| host_hash(&host.name)));
+        let last = |prefix: &Prefix| boundaries(prefix.host, &prefix.path).last().map_or(0, |(_, hash)| hash);
+        router.prefix_slots = Slots::of(router.prefixes.iter().map(last));
         (router, clashes)
-    }
-
-    fn index_hosts(&mut self) {
-        let size = (self.hosts.len() * 2).next_power_of_two();
-        let mut slots = vec![0; size].into_boxed_slice();
-        for (index, host) in (1..).zip(&self.hosts) {
-            let mut slot = hash(&host.name) & (size - 1);
-            while slots[slot] != 0 {
-                slot = (slot + 1) & (size - 1);
-            }
-            slots[slot] = index;
-        }
-        self.slots = slots;
-    }
-
-    fn host(&self, name: &str) -> Option<&Host> {
-        let mask = self.slots.len().checked_sub(1)?;
-        let mut slot = hash(name) & mask;
-        loop {
-            let index = self.slots[slot].checked_sub(1)?;
-            let host = &self.hosts[index as usize];
-            if host.name.eq_ignore_ascii_case(name) {
-                return Some(host);
-            }
-            slot = (slot + 1) & mask;
-        }
     }
 }
 
-/// Tells each prefix its parent; they are sorted, so the open ancestors form a stack.
-fn link(prefixes: &mut [Prefix]) {
-    let mut open: Vec<usize> = Vec::new();
-    for index in 0..prefixes.len() {
-        while open.last().is_some_and(|last| !covers(&prefixes[*last].path, &prefixes[index].path)) {
-            open.pop();
+/// Open addressing: positions of things, by their hashes.
+#[derive(Clone, Debug, Default)]
+struct Slots {
+    /// Positions, plus 1; 0 is empty. A power of two, at most half full.
+    slots: Box<[u32]>,
+}
+
+impl Slots {
+    fn of(hashes: impl ExactSizeIterator<Item = u64>) -> Self {
+        let mut slots = vec![0; (hashes.len() * 2).next_power_of_two()].into_boxed_slice();
+        let mask = slots.len() - 1;
+        for (position, hash) in (1..).zip(hashes) {
+            let mut slot = hash as usize & mask;
+            while slots[slot] != 0 {
+                slot = (slot + 1) & mask;
+            }
+            slots[slot] = position;
         }
-        prefixes[index].parent = open.last().and_then(|last| u32::try_from(*last).ok());
-        open.push(index);
+        Self { slots }
+    }
+
+    /// The positions of the things that may have this hash.
+    #[inline]
+    fn candidates(&self, hash: u64) -> impl Iterator<Item = usize> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut slot = hash as usize & mask;
+        std::iter::from_fn(move || {
+            let position = self.slots.get(slot)?.checked_sub(1)?;
+            slot = (slot + 1) & mask;
+            Some(position as usize)
+        })
     }
 }
 
@@ -145,40 +150,46 @@ fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-/// A hash of the host in lower case, eight bytes at a time. Setting bit 5 folds the case of letters and confuses a few
-/// other bytes, which costs a comparison at worst.
-fn hash(host: &str) -> usize {
-    const LOWER: u64 = 0x2020_2020_2020_2020;
-    let mut hash = host.len() as u64;
-    let mut chunks = host.as_bytes().chunks_exact(8);
+/// The hash of a host in lower case. Setting bit 5 folds the case of letters and confuses a few other bytes, which costs a
+/// comparison at worst.
+#[inline]
+fn host_hash(host: &str) -> u64 {
+    mixed(host.len() as u64, host.as_bytes(), 0x2020_2020_2020_2020)
+}
+
+/// Where a prefix of this path may end, from the shortest on, and what such a prefix of this host hashes to. The root is
+/// not among them.
+#[inline]
+fn boundaries(host: usize, path: &str) -> impl Iterator<Item = (usize, u64)> {
+    let bytes = path.as_bytes();
+    let mut hash = host as u64;
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        let segment = bytes.get(end..)?.strip_prefix(b"/")?;
+        let segment = &segment[..segment.iter().position(|byte| *byte == b'/').unwrap_or(segment.len())];
+        hash = mixed(hash.wrapping_add(segment.len() as u64), segment, 0);
+        end += 1 + segment.len();
+        Some((end, hash))
+    })
+}
+
+/// A multiplicative hash, eight bytes at a time, of `bytes` with the bits of `set` set. Tables come from operators, so
+/// nobody can choose what collides.
+#[inline]
+fn mixed(seed: u64, bytes: &[u8], set: u64) -> u64 {
+    let mut hash = seed;
     let mut feed = |word: u64| {
-        let product = u128::from((word | LOWER) ^ hash) * 0x9e37_79b9_7f4a_7c15;
+        let product = u128::from((word | set) ^ hash) * 0x9e37_79b9_7f4a_7c15;
         hash = (product ^ product >> 64) as u64;
     };
+    let mut chunks = bytes.chunks_exact(8);
     for chunk in &mut chunks {
         feed(u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
     }
     let mut rest = [0; 8];
     rest[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
     feed(u64::from_le_bytes(rest));
-    hash as usize
-}
-
-/// Orders two paths as if both ended in `/`.
-fn compare(a: &str, b: &str) -> std::cmp::Ordering {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let common = a.len().min(b.len());
-    a[..common].cmp(&b[..common]).then_with(|| match (a.get(common), b.get(common)) {
-        (None, None) => std::cmp::Ordering::Equal,
-        // The shorter one goes on with its slash; if the longer one has it too, the shorter ends first.
-        (None, Some(next)) => b'/'.cmp(next).then(std::cmp::Ordering::Less),
-        (Some(next), None) => next.cmp(&b'/').then(std::cmp::Ordering::Greater),
-        (Some(_), Some(_)) => unreachable!("one of them ends at `common`"),
-    })
-}
-
-fn covers(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    hash
 }
 
 #[cfg(test)]
@@ -222,6 +233,17 @@ mod tests {
         let claim = |path, route| Claim { host: "a.test", path, route };
         let (_, clashes) = Router::of(&[claim("/api/", first), claim("/api", second)]);
         assert_eq!(clashes, [Clash { first, second }]);
+    }
+
+    fn covers(prefix: &str, path: &str) -> bool {
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    #[test]
+    fn a_path_that_is_none_has_no_route() {
+        assert_eq!(found(&router(&[("a.test", "/")]), "a.test", "*"), Err(NoRoute::UnknownPath));
+        assert_eq!(found(&router(&[("a.test", "/")]), "a.test", ""), Ok(0));
+        assert_eq!(found(&router(&[("a.test", "/x")]), "a.test", ""), Err(NoRoute::UnknownPath));
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use crate::draw::{Purpose, lot, unit};
 use crate::effective::{DIAL_WHOLE, Effective, Standing};
 use crate::geo::{BATCH, Point, expected_rtt_ms, slack_ms};
 use crate::ids::{LaneId, RegionId};
-use crate::plan::{MAX_CANDIDATES, Plan};
+use crate::plan::{MAX_CANDIDATES, Plan, rounded};
 use crate::ranking::Ranked;
 use crate::spec::Steering;
 use crate::table::{Candidate, Lane, Table};
@@ -81,7 +81,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The costs of a batch of candidates, of which the first is the `start`th of the lane.
+    /// The costs of a batch of candidates, of which the first is the `start`th of the lane; answers where the least is.
     #[inline]
     pub(crate) fn costs(
         &self,
@@ -89,18 +89,23 @@ impl<'a> View<'a> {
         effective: &Effective,
         start: usize,
         batch: &[Candidate],
-        costs: &mut [f64; BATCH],
-    ) {
-        let mut km = [0.0; BATCH];
+        costs: &mut [f32; BATCH],
+    ) -> usize {
+        let mut km = [0.0_f32; BATCH];
         if let Some(point) = &self.point {
             lane.points.km_from(point, start, &mut km);
         }
         // One loop per steering, so that each is only as long as its own formula.
+        let (mut least, mut at) = (f32::INFINITY, 0);
         macro_rules! each {
             ($steering:expr) => {
-                for ((index, candidate), (cost, km)) in (start..).zip(batch).zip(costs.iter_mut().zip(km)) {
+                for ((index, candidate), (cost, km)) in (0..).zip(batch).zip(costs.iter_mut().zip(km)) {
                     let standing = effective.of_placement(candidate.placement);
-                    *cost = self.terms_in($steering, index, candidate, standing, km).cost;
+                    let terms = self.terms_in($steering, start + index, candidate, standing, f64::from(km));
+                    *cost = rounded(terms.cost);
+                    if *cost < least {
+                        (least, at) = (*cost, index);
+                    }
                 }
             };
         }
@@ -111,6 +116,7 @@ impl<'a> View<'a> {
             Steering::Weighted => each!(Steering::Weighted),
             Steering::ActivePassive => each!(Steering::ActivePassive),
         }
+        at
     }
 
     /// The terms of the `index`th candidate, for somebody who wants to know why.
