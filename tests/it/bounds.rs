@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use testkit::{Client, EdgeBuilder, Origin, table, until};
+use testkit::{Authority, Client, EdgeBuilder, Origin, table, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -127,4 +127,63 @@ async fn more_connections_than_allowed_wait_for_room() {
     assert!(!waiting.is_finished());
     drop(first);
     assert_eq!(waiting.await.unwrap(), 200);
+}
+
+/// Frames of HTTP/2, as bytes (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+#[tokio::test]
+async fn streams_that_are_reset_at_once_cost_the_connection() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+    const ENHANCE_YOUR_CALM: u32 = 11;
+    const CANCEL: u32 = 8;
+
+    let origin = Origin::named("eu").await;
+    let authority = Authority::new();
+    let builder = EdgeBuilder::new(NEARSIDE, &table(&[("eu", &[origin.host()])]));
+    let (certificate, key) = authority.issue(&["app.test"]).files(builder.folder());
+    let tls = format!("tls = {{ certificate_file = {certificate:?}, key_file = {key:?} }}");
+    let edge = builder
+        .listeners(&format!("[[listeners]]\naddress = \"127.0.0.1:0\"\n{tls}"))
+        .and("[limits]\nhttp2_resets = 20")
+        .start()
+        .await;
+    let stream = TcpStream::connect(edge.address()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(authority.client(&["h2"], &[&rustls::version::TLS13]));
+    let mut stream = connector.connect("app.test".try_into().unwrap(), stream).await.unwrap();
+
+    // GET https://app.test/ (RFC 7541: three indexed fields and a literal authority), taken back in the same breath.
+    let head = [&[0x82, 0x87, 0x84, 0x41, 8][..], b"app.test"].concat();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &[]));
+    for id in (1..400).step_by(2) {
+        bytes.extend(frame(HEADERS, 0x5, id, &head));
+        bytes.extend(frame(RST_STREAM, 0, id, &CANCEL.to_be_bytes()));
+    }
+    stream.write_all(&bytes).await.unwrap();
+    let mut answer = Vec::new();
+    // The edge may close without a TLS farewell.
+    let _ = stream.read_to_end(&mut answer).await;
+    let mut rest = &answer[..];
+    let mut calmed = false;
+    while rest.len() >= 9 {
+        let length = u32::from_be_bytes([0, rest[0], rest[1], rest[2]]) as usize;
+        let payload = &rest[9..9 + length];
+        calmed |= rest[3] == GOAWAY && payload[4..8] == ENHANCE_YOUR_CALM.to_be_bytes();
+        rest = &rest[9 + length..];
+    }
+    assert!(calmed, "the edge ended the connection for its resets: {answer:?}");
+    let config = authority.client(&["h2"], &[&rustls::version::TLS13]);
+    let mut other = Client::connect_tls(edge.address(), "app.test", config).await.unwrap();
+    assert_eq!(other.get("/").await.status, 200, "nobody else is touched");
 }

@@ -9,6 +9,7 @@ mod demo;
 mod failover;
 mod house;
 mod locate;
+mod probing;
 mod protocols;
 mod publishing;
 mod requests;

@@ -87,6 +87,9 @@ async fn tunnels_traces_and_h2c_are_refused() {
         let head = format!("{method} {target} HTTP/1.1\r\nHost: app.test\r\n{fields}\r\n");
         let answer = crate::bounds::raw(edge.address(), head.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 40"), "{method} {target} {fields}: {answer}");
+        let is_405 = answer.starts_with("HTTP/1.1 405");
+        assert_eq!(answer.contains("allow: GET, HEAD"), is_405, "{answer}");
+        assert_eq!(is_405, matches!(method, "CONNECT" | "TRACE"), "{answer}");
     }
     assert_eq!(origin.requests().len(), 0);
 }

@@ -59,7 +59,14 @@ impl Origin {
     pub async fn with<F: Future<Output = Response<Body>> + Send + 'static>(
         handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
-        Self::start(None, handler).await
+        Self::start(None, false, handler).await
+    }
+
+    /// As [`Origin::with`], and probes are requests like all others.
+    pub async fn with_probes<F: Future<Output = Response<Body>> + Send + 'static>(
+        handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(None, true, handler).await
     }
 
     /// As [`Origin::with`], over TLS.
@@ -67,11 +74,12 @@ impl Origin {
         config: Arc<ServerConfig>,
         handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Some(config), handler).await
+        Self::start(Some(config), false, handler).await
     }
 
     async fn start<F: Future<Output = Response<Body>> + Send + 'static>(
         tls: Option<Arc<ServerConfig>>,
+        sees_probes: bool,
         handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -80,7 +88,8 @@ impl Origin {
         let remember = requests.clone();
         let acceptor = tls.map(TlsAcceptor::from);
         let service = move |request: Request<Incoming>| {
-            let is_probe = request.headers().get("user-agent").is_some_and(|agent| agent == "nearside-probe");
+            let is_probe = !sees_probes
+                && request.headers().get("user-agent").is_some_and(|agent| agent == "nearside-probe");
             if !is_probe {
                 remember.lock().unwrap().push(Received {
                     method: request.method().clone(),

@@ -74,18 +74,26 @@ impl std::fmt::Display for ConnectError {
 /// Connects to an origin and starts HTTP on the connection.
 pub(crate) async fn connect(origin: &Rc<Origin>, times: PathTimes) -> Result<Conn, ConnectError> {
     let addresses = origin.vitals.addresses.load_full();
+    let stream = connect_to(&addresses, times).await?;
+    start(origin, stream, times).await
+}
+
+/// Opens a TCP connection to the first of an origin's addresses that takes it.
+pub(crate) async fn connect_to(
+    addresses: &[SocketAddr],
+    times: PathTimes,
+) -> Result<TcpStream, ConnectError> {
     let mut last = ConnectError::Unresolved;
-    for address in addresses.iter() {
-        match connect_to(*address, times).await {
-            Ok(stream) => return start(origin, stream, times).await,
+    for address in addresses {
+        match connect_to_one(*address, times).await {
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-/// Opens a TCP connection.
-pub(crate) async fn connect_to(address: SocketAddr, times: PathTimes) -> Result<TcpStream, ConnectError> {
+async fn connect_to_one(address: SocketAddr, times: PathTimes) -> Result<TcpStream, ConnectError> {
     let stream = match timeout_at(Instant::now() + times.connect, TcpStream::connect(address)).await {
         Err(_) => return Err(ConnectError::Timeout),
         Ok(Err(error)) => return Err(ConnectError::Refused(error)),

@@ -99,8 +99,8 @@ impl Asker {
 
     /// Opens a new connection. For a TCP probe that is the whole question.
     pub(super) async fn connect(&self, number: u64) -> Connected {
-        let Some(address) = self.origin.addresses.load().first().copied() else { return Connected::No };
-        let Ok(stream) = connect_to(address, PathTimes::of(None)).await else { return Connected::No };
+        let addresses = self.origin.addresses.load_full();
+        let Ok(stream) = connect_to(&addresses, PathTimes::of(None)).await else { return Connected::No };
         if self.probe.kind == ProbeKind::Tcp {
             return Connected::Reachable;
         }
