@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Request};
 use hyper::body::Incoming;
-use testkit::{Client, EdgeBuilder, Origin, Relay, table, table_with, text, until};
+use testkit::{Client, EdgeBuilder, Origin, Relay, Users, table, table_with, text, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -30,36 +30,15 @@ async fn two_regions() -> (Arc<Relay>, Origin, Origin, testkit::Edge) {
 #[tokio::test]
 async fn no_request_fails_when_a_region_dies_and_returns() {
     let (relay, _near, _far, edge) = two_regions().await;
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let served = Arc::new(AtomicU64::new(0));
-    let mut users = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let (stop, served, address) = (stop.clone(), served.clone(), edge.address());
-        users.spawn(async move {
-            let mut client = Client::connect(address).await;
-            while !stop.load(SeqCst) {
-                let answer = client.get("/").await;
-                assert_eq!(answer.status, 200, "{}", answer.text());
-                served.fetch_add(1, SeqCst);
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        });
-    }
-    let more = async |count: u64| {
-        let target = served.load(SeqCst) + count;
-        until("users are served", async || served.load(SeqCst) >= target).await;
-    };
-    more(200).await;
+    let users = Users::start(8, edge.address(), Duration::from_millis(2));
+    users.served(200).await;
     relay.set_alive(false);
     until("near is down", async || edge.admin.region_health("near").await == "down").await;
-    more(200).await;
+    users.served(200).await;
     relay.set_alive(true);
     until("near recovers", async || edge.admin.region_health("near").await == "recovering").await;
-    more(200).await;
-    stop.store(true, SeqCst);
-    while let Some(user) = users.join_next().await {
-        user.unwrap();
-    }
+    users.served(200).await;
+    users.stop().await;
     assert!(edge.access_log().iter().any(|line| line["region"] == "far"), "far has served");
 }
 
@@ -193,16 +172,7 @@ async fn a_connection_closed_while_it_lay_unused_is_nobodys_failure() {
 
 #[tokio::test]
 async fn a_full_region_spills_to_the_next() {
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let waits = gate.clone();
-    let near = Origin::with(move |_| {
-        let waits = waits.clone();
-        async move {
-            let _permit = waits.acquire().await;
-            text("near")
-        }
-    })
-    .await;
+    let (near, gate) = Origin::gated("near").await;
     let far = Origin::named("far").await;
     let mut table = table_with(&[("near", &[near.host()]), ("far", &[far.host()])], "", "policy = \"order\"");
     table = table.replace(
@@ -305,16 +275,7 @@ async fn a_silent_origin_is_given_up_in_time() {
 
 #[tokio::test]
 async fn drained_and_switched_off_regions_are_left() {
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let waits = gate.clone();
-    let near = Origin::with(move |_| {
-        let waits = waits.clone();
-        async move {
-            let _permit = waits.acquire().await;
-            text("near")
-        }
-    })
-    .await;
+    let (near, gate) = Origin::gated("near").await;
     let far = Origin::named("far").await;
     let mut table = table_with(&[("near", &[near.host()]), ("far", &[far.host()])], "", "policy = \"order\"");
     table += "[[policies]]\nname = \"order\"\nsteering = \"active-passive\"\norder = [\"near\", \"far\"]\n";

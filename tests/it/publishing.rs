@@ -1,9 +1,8 @@
 //! A thousand tables under load: no request fails, and none is decided by a table that an answer has replaced.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
-use testkit::{Client, EdgeBuilder, Origin, table};
+use testkit::{Client, EdgeBuilder, Origin, Users, table};
 
 use crate::NEARSIDE;
 
@@ -15,20 +14,7 @@ async fn a_thousand_tables_published_under_load() {
     let origins = [Origin::named("even").await, Origin::named("odd").await];
     let tables = [table(&[("eu", &[origins[0].host()])]), table(&[("eu", &[origins[1].host()])])];
     let edge = EdgeBuilder::new(NEARSIDE, &tables[1]).start().await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let served = Arc::new(AtomicU64::new(0));
-    let mut users = tokio::task::JoinSet::new();
-    for _ in 0..4 {
-        let (stop, served, address) = (stop.clone(), served.clone(), edge.address());
-        users.spawn(async move {
-            let mut client = Client::connect(address).await;
-            while !stop.load(SeqCst) {
-                let answer = client.get("/").await;
-                assert_eq!(answer.status, 200, "{}", answer.text());
-                served.fetch_add(1, SeqCst);
-            }
-        });
-    }
+    let users = Users::start(4, edge.address(), Duration::ZERO);
     let mut witness = Client::connect(edge.address()).await;
     for round in 0..TABLES {
         let (status, published) = edge.admin.publish(&tables[(round % 2) as usize]).await;
@@ -37,11 +23,8 @@ async fn a_thousand_tables_published_under_load() {
         let expected = if round % 2 == 0 { "even" } else { "odd" };
         assert_eq!(witness.get("/").await.text(), expected, "round {round}");
     }
-    stop.store(true, SeqCst);
-    while let Some(user) = users.join_next().await {
-        user.unwrap();
-    }
-    assert!(served.load(SeqCst) > TABLES, "there was load: {}", served.load(SeqCst));
+    let served = users.stop().await;
+    assert!(served > TABLES, "there was load: {served}");
     let lines = edge.access_log();
     assert!(lines.iter().all(|line| line["status"] == 200));
     assert_eq!(edge.metric("nearside_table_version").await, TABLES as f64 + 1.0);

@@ -13,6 +13,7 @@ mod authority;
 mod client;
 mod edge;
 mod origin;
+mod users;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ pub use client::{Answer, Client};
 pub use edge::{Admin, Edge, EdgeBuilder};
 pub use nearside::relay::Relay;
 pub use origin::{Origin, Received, answer, text};
+pub use users::Users;
 
 /// The body of a request or an answer.
 pub type Body = http_body_util::combinators::BoxBody<bytes::Bytes, std::io::Error>;

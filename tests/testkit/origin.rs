@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -53,6 +54,20 @@ impl Origin {
             async move { text(&name) }
         })
         .await
+    }
+
+    /// As [`Origin::named`], and each answer waits for a permit.
+    pub async fn gated(name: &str) -> (Self, Arc<Semaphore>) {
+        let (name, gate) = (name.to_owned(), Arc::new(Semaphore::new(0)));
+        let waits = gate.clone();
+        let origin = Self::with(move |_| {
+            let (name, waits) = (name.clone(), waits.clone());
+            async move {
+                let _permit = waits.acquire().await;
+                text(&name)
+            }
+        });
+        (origin.await, gate)
     }
 
     /// An origin that answers with `handler`. Probes are answered 200 without asking it.
