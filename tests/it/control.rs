@@ -186,7 +186,8 @@ async fn ten_mistakes_are_answered_with_ten_positions() {
     assert_eq!(said.matches("bad.toml:").count(), findings.len(), "{said}");
 }
 
-#[tokio::test]
+// Waiting for the commands takes a thread; the origins need another, or they would be silent to the probes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_does_what_the_api_does() {
     let (near, far) = (Origin::named("near").await, Origin::named("far").await);
     let edge =
