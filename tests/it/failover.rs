@@ -297,3 +297,41 @@ async fn drained_and_switched_off_regions_are_left() {
     assert_eq!(post.await.unwrap().0, 502, "closed there, and not safe to repeat");
     drop(gate);
 }
+
+#[tokio::test]
+async fn a_request_answered_early_does_not_hold_up_the_next_on_its_connection() {
+    // An origin that answers at the head and keeps reading.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut part = vec![0; 16 << 10];
+                while let Ok(bytes) = stream.read(&mut part).await {
+                    let heads = part[..bytes].windows(4).filter(|four| four == b"\r\n\r\n").count();
+                    for _ in 0..heads {
+                        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                    }
+                    if bytes == 0 {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let table = table(&[("eu", &[address.to_string()])]);
+    let edge = EdgeBuilder::new(NEARSIDE, &table).edge("workers = 1").start().await;
+    let mut uploader = tokio::net::TcpStream::connect(edge.address()).await.unwrap();
+    uploader
+        .write_all(b"POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000000\r\n\r\nthe beginning")
+        .await
+        .unwrap();
+    let mut answer = vec![0; 1024];
+    let bytes = uploader.read(&mut answer).await.unwrap();
+    assert!(answer[..bytes].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..bytes]));
+    let mut client = Client::connect(edge.address()).await;
+    for _ in 0..4 {
+        let answered = tokio::time::timeout(Duration::from_secs(5), client.get("/")).await;
+        assert_eq!(answered.expect("nobody waits for the upload").text(), "ok");
+    }
+}

@@ -156,7 +156,8 @@ impl Origin {
     pub(crate) fn checkout(self: &Rc<Self>, now: Moment, max_age: Span) -> Option<Conn> {
         while let Some(Idle { ends, since }) = self.idle.borrow_mut().pop_back() {
             self.series.connections_idle.less();
-            if !ends.sender.is_closed() && now.since(since) < max_age {
+            // One that is not ready has closed, or still carries the body of a request that was answered early.
+            if ends.sender.is_ready() && now.since(since) < max_age {
                 self.series.connections_reused.one();
                 self.series.connections_active.one();
                 ends.channel.stage.set(Stage::Waiting);
