@@ -9,6 +9,7 @@ use nearside_benches::{AllUp, ranking, spec};
 use steer::client::{Client, Spot};
 use steer::effective::{Effective, Override};
 use steer::geo::{Place, Point};
+use steer::matching::RequestHead;
 use steer::{Pop, Table, World, decide};
 
 fn clients(pop: &Pop) -> Vec<Client> {
@@ -52,8 +53,8 @@ fn decisions(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     next = (next + 1) % requests.len();
                     let (host, path, client) = &requests[next];
-                    let decided =
-                        decide(&world, black_box(host), black_box(path), black_box(client), &mut ());
+                    let head = RequestHead::get(black_box(host), black_box(path));
+                    let decided = decide(&world, &head, black_box(client), &mut ());
                     black_box(decided.expect("every request has a route").1.first)
                 });
             });

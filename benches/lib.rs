@@ -38,8 +38,8 @@ pub fn spec(regions: usize, routes: usize) -> Spec {
             .map(|index| RouteSpec {
                 name: format!("route-{index}").as_str().into(),
                 hosts: vec![format!("host-{}.example.com", index / 100)],
-                path_prefix: format!("/service-{}", index % 100),
-                pool: "web".into(),
+                path_prefix: Some(format!("/service-{}", index % 100)),
+                pool: Some("web".into()),
                 ..RouteSpec::default()
             })
             .collect(),

@@ -11,7 +11,9 @@ use steer::decide::{Basis, Cause, Decision, plan_in_lane};
 use steer::effective::DIAL_WHOLE;
 use steer::geo::Country;
 use steer::ids::PlacementId;
+use steer::matching::RequestHead;
 use steer::plan::Class;
+use steer::route::Action;
 use steer::router::NoRoute;
 use steer::score::Terms;
 use steer::signals::{Health, Observed, RAMP_WHOLE, Signals};
@@ -55,6 +57,8 @@ pub struct Question {
     pub path: String,
     /// The method asked with.
     pub method: String,
+    /// The header fields sent, names in any case.
+    pub headers: Vec<(String, String)>,
 }
 
 /// The answer.
@@ -179,9 +183,24 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
         summary: String::new(),
         request: Request { method: question.method.clone(), host, path: question.path.clone() },
     };
-    let path = question.path.split(['?', '#']).next().unwrap_or("/");
-    let route = match table.router.find(&told.request.host, path) {
+    let target = question.path.split('#').next().unwrap_or("/");
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let head = RequestHead {
+        host: &told.request.host,
+        path,
+        query,
+        method: &question.method,
+        fields: &question.headers,
+    };
+    let route = match table.router.find(&head) {
         Ok(route) => table.route(route),
+        Err(NoRoute::Unmet) => {
+            told.summary = format!(
+                "refused: no route of {:?} serves {path:?} with this method, header and query",
+                told.request.host
+            );
+            return told;
+        }
         Err(NoRoute::UnknownHost) => {
             told.summary = format!("refused: no route serves the host {:?}", told.request.host);
             return told;
@@ -191,11 +210,22 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
             return told;
         }
     };
-    let lane = table.lane(route.lane);
-    let mut trace = Trace::default();
-    let planned = plan_in_lane(&snapshot.world(), route.lane, &client, &mut trace);
-    let region = |placement: PlacementId| table.region(table.placement(placement).region).name.clone();
     told.route = Some(route.name.clone());
+    let lane_id = match &route.action {
+        Action::Forward(forward) => forward.lane,
+        Action::Redirect(redirect) => {
+            told.summary = format!("redirected ({}): the route needs no region", redirect.status);
+            return told;
+        }
+        Action::Respond(respond) => {
+            told.summary = format!("answered here ({}): the route needs no region", respond.status);
+            return told;
+        }
+    };
+    let lane = table.lane(lane_id);
+    let mut trace = Trace::default();
+    let planned = plan_in_lane(&snapshot.world(), lane_id, &client, &mut trace);
+    let region = |placement: PlacementId| table.region(table.placement(placement).region).name.clone();
     told.steering = Some(lane.steering);
     told.policy.clone_from(&lane.policy);
     if let Ok((decision, plan)) = &planned {

@@ -5,7 +5,7 @@
 //! - `request`: its request is made safe.
 //! - `locate`: who is he, and where?
 //! - `worker`: the decision is taken (by `steer`), and becomes a connection.
-//! - `forward`: attempts, and the answer's way back.
+//! - `forward`: attempts, and the answer's way back. `connect`: new connections to origins.
 //! - `observe`: numbers and the log.
 //!
 //! Beside the path: `probe` asks origins all the time, [`edge`] starts and stops it all, [`config`] is what this edge was
@@ -15,6 +15,7 @@
 mod accept;
 mod cli;
 pub mod config;
+mod connect;
 mod demo;
 pub mod edge;
 mod forward;

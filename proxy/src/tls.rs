@@ -55,12 +55,11 @@ pub(crate) fn origin_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>,
             }
         }
     }
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("aws-lc speaks TLS 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 

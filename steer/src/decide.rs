@@ -28,6 +28,7 @@ use crate::draw::{Purpose, falls_below, lot};
 use crate::effective::{DIAL_WHOLE, Effective, Standing};
 use crate::geo::BATCH;
 use crate::ids::{LaneId, PlacementId, RegionId, RouteId};
+use crate::matching::RequestHead;
 use crate::plan::{Class, Key, Ordered, Plan, rounded};
 use crate::ranking::Ranking;
 use crate::router::NoRoute;
@@ -83,6 +84,8 @@ pub enum Basis {
 pub enum Refusal {
     /// No route.
     NoRoute(NoRoute),
+    /// The route needs no region: it redirects, or the edge answers.
+    Answered(RouteId),
     /// The route has no placement to send to.
     NoCandidate(Cause),
 }
@@ -101,16 +104,15 @@ pub enum Cause {
 /// Decides for a request.
 ///
 /// # Errors
-/// [`Refusal`] if no route matches or no placement is left.
+/// [`Refusal`] if no route matches, the route needs no region, or no placement is left.
 pub fn decide<S: Signals, R: Recorder>(
     world: &World<'_, S>,
-    host: &str,
-    path: &str,
+    head: &RequestHead<'_>,
     client: &Client,
     recorder: &mut R,
 ) -> Result<(RouteId, Decision), Refusal> {
-    let route = world.table.router.find(host, path).map_err(Refusal::NoRoute)?;
-    let lane = world.table.route(route).lane;
+    let route = world.table.router.find(head).map_err(Refusal::NoRoute)?;
+    let lane = world.table.route(route).forward().ok_or(Refusal::Answered(route))?.lane;
     let decision = decide_in_lane(world, lane, client, recorder).map_err(Refusal::NoCandidate)?;
     Ok((route, decision))
 }

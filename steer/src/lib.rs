@@ -7,6 +7,7 @@
 //!
 //! # Layout, in the order of a request
 //! - [`spec`]: what an operator writes. [`table`]: its compiled, valid form; [`Table::compile`] lists every [`Defect`].
+//! - [`matching`], [`router`], [`route`]: which route a request belongs to, and what that does with it.
 //! - [`geo`], [`client`]: places, distances, and what is known of the requester.
 //! - [`effective`], [`ranking`], [`signals`], [`failback`]: the other inputs, each already reduced to what a decision needs:
 //!   states and weights with overrides, published latencies, observed health.
@@ -27,10 +28,12 @@ pub mod failback;
 pub mod geo;
 pub mod health;
 pub mod ids;
+pub mod matching;
 pub mod moment;
 pub mod pick;
 pub mod plan;
 pub mod ranking;
+pub mod route;
 pub mod router;
 pub mod score;
 pub mod signals;

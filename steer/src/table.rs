@@ -12,8 +12,9 @@ use std::ops::Range;
 use crate::geo::{Continent, Country, Place, Point, Points};
 use crate::ids::{LaneId, OriginId, PlacementId, PoolId, RegionId, RouteId};
 use crate::moment::Span;
+use crate::route::Route;
 use crate::router::Router;
-use crate::spec::{Failback, OnAllDown, ProbeKind, State, Steering};
+use crate::spec::{Failback, OnAllDown, ProbeKind, Protocol, State, Steering};
 
 /// A compiled table.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,7 @@ pub struct Table {
     pub lanes: Vec<Lane>,
     /// All routes, in the order of the spec.
     pub routes: Vec<Route>,
-    /// Host and path to route.
+    /// Request to route.
     pub router: Router,
 }
 
@@ -64,6 +65,8 @@ pub struct Pool {
     pub probe: Probe,
     /// TLS towards its origins; `None` is plain HTTP.
     pub tls: Option<OriginTls>,
+    /// What is spoken to its origins.
+    pub protocol: Protocol,
     /// Its placements, as a range of `Table::placements`.
     pub placements: Range<usize>,
 }
@@ -129,19 +132,6 @@ pub enum OriginHost {
     Ip(IpAddr),
     /// A DNS name, in lower case.
     Name(String),
-}
-
-/// The rule that leads requests to a lane.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Its name.
-    pub name: String,
-    /// The hosts it serves, in lower case.
-    pub hosts: Vec<String>,
-    /// The paths it serves.
-    pub path_prefix: String,
-    /// How its requests find a region.
-    pub lane: LaneId,
 }
 
 /// What routes with the same pool, policy and jurisdictions share.

@@ -148,7 +148,7 @@ origins = ["10.0.0.2:80"]
 
 [[routes]]
 name = "app"
-hosts = ["*.example.com"]
+hosts = ["*example.com"]
 pool = "app"
 steering = "active-passive"
 "#;

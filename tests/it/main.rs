@@ -9,12 +9,15 @@ mod demo;
 mod failover;
 mod house;
 mod locate;
+mod origins;
 mod probing;
 mod protocols;
 mod publishing;
 mod requests;
+mod routing;
 mod stopping;
 mod surfaces;
+mod timeouts;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};
 

@@ -18,13 +18,13 @@ use tokio::sync::mpsc;
 use crate::{NEARSIDE, edge_before};
 
 /// A body fed through a channel.
-fn channel() -> (mpsc::Sender<Frame<Bytes>>, Body) {
+pub(crate) fn channel() -> (mpsc::Sender<Frame<Bytes>>, Body) {
     let (sender, mut receiver) = mpsc::channel(1);
     let stream = futures_of(move |cx| receiver.poll_recv(cx));
     (sender, BodyExt::boxed(StreamBody::new(stream)))
 }
 
-fn futures_of<T>(
+pub(crate) fn futures_of<T>(
     poll: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<Option<T>> + Send + Sync + 'static,
 ) -> impl futures_core::Stream<Item = Result<T, std::io::Error>> + Send + Sync {
     struct Poller<F>(F);
@@ -259,7 +259,7 @@ async fn trailers_travel_both_ways_and_cannot_reframe() {
 }
 
 /// An origin that, asked to, switches to sending back whatever comes.
-async fn echo(request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn echo(request: Request<Incoming>) -> Response<Body> {
     if !request.headers().contains_key("upgrade") {
         return text("no upgrade");
     }

@@ -84,16 +84,23 @@ impl Certificate {
     /// A server's configuration with this certificate.
     #[must_use]
     pub fn server(&self) -> Arc<ServerConfig> {
+        self.server_of(&[])
+    }
+
+    /// As [`Certificate::server`], offering protocols.
+    #[must_use]
+    pub fn server_of(&self, alpn: &[&str]) -> Arc<ServerConfig> {
         let chain: Vec<_> =
             CertificateDer::pem_slice_iter(self.chain.as_bytes()).collect::<Result<_, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
     }
 }

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -31,6 +32,8 @@ pub struct Origin {
 pub struct Received {
     /// Its method.
     pub method: Method,
+    /// Its version.
+    pub version: Version,
     /// Its target.
     pub uri: Uri,
     /// Its header fields.
@@ -45,6 +48,9 @@ impl Received {
     }
 }
 
+/// A port of the system's choice.
+const ANYWHERE: &str = "127.0.0.1:0";
+
 impl Origin {
     /// An origin that answers everything with its name.
     pub async fn named(name: &str) -> Self {
@@ -54,6 +60,16 @@ impl Origin {
             async move { text(&name) }
         })
         .await
+    }
+
+    /// As [`Origin::named`], at the address of one that is gone.
+    pub async fn named_at(name: &str, address: &str) -> Self {
+        let name = name.to_owned();
+        let handler = move |_| {
+            let name = name.clone();
+            async move { text(&name) }
+        };
+        Self::start(address, None, false, handler).await
     }
 
     /// As [`Origin::named`], and each answer waits for a permit.
@@ -74,14 +90,14 @@ impl Origin {
     pub async fn with<F: Future<Output = Response<Body>> + Send + 'static>(
         handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
-        Self::start(None, false, handler).await
+        Self::start(ANYWHERE, None, false, handler).await
     }
 
     /// As [`Origin::with`], and probes are requests like all others.
     pub async fn with_probes<F: Future<Output = Response<Body>> + Send + 'static>(
         handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
-        Self::start(None, true, handler).await
+        Self::start(ANYWHERE, None, true, handler).await
     }
 
     /// As [`Origin::with`], over TLS.
@@ -89,15 +105,23 @@ impl Origin {
         config: Arc<ServerConfig>,
         handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Some(config), false, handler).await
+        Self::start(ANYWHERE, Some(config), false, handler).await
     }
 
     async fn start<F: Future<Output = Response<Body>> + Send + 'static>(
+        address: &str,
         tls: Option<Arc<ServerConfig>>,
         sees_probes: bool,
         handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // The one that had the address before may take a moment to be gone.
+        let mut bound = None;
+        crate::until("the address is free", async || {
+            bound = TcpListener::bind(address).await.ok();
+            bound.is_some()
+        })
+        .await;
+        let listener = bound.unwrap();
         let address = listener.local_addr().unwrap();
         let requests: Arc<Mutex<Vec<Received>>> = Arc::default();
         let remember = requests.clone();
@@ -108,6 +132,7 @@ impl Origin {
             if !is_probe {
                 remember.lock().unwrap().push(Received {
                     method: request.method().clone(),
+                    version: request.version(),
                     uri: request.uri().clone(),
                     headers: request.headers().clone(),
                 });
@@ -127,17 +152,17 @@ impl Origin {
                 let (service, acceptor) = (service.clone(), acceptor.clone());
                 connections.spawn(async move {
                     let _ = stream.set_nodelay(true);
-                    let http = hyper::server::conn::http1::Builder::new();
+                    // Whatever version the other side begins with.
+                    let http = Builder::new(TokioExecutor::new());
+                    let service = service_fn(service);
                     match acceptor {
                         None => {
-                            let serving = http.serve_connection(TokioIo::new(stream), service_fn(service));
-                            let _ = serving.with_upgrades().await;
+                            let _ = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
                         }
                         Some(acceptor) => {
                             if let Ok(stream) = acceptor.accept(stream).await {
-                                let serving =
-                                    http.serve_connection(TokioIo::new(stream), service_fn(service));
-                                let _ = serving.with_upgrades().await;
+                                let _ =
+                                    http.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
                             }
                         }
                     }

@@ -21,6 +21,9 @@ pub(super) struct Asked {
     host: Option<String>,
     #[serde(default)]
     path: Option<String>,
+    /// Header fields, a line each: `name: value`.
+    #[serde(default)]
+    headers: String,
 }
 
 pub(super) async fn explain(
@@ -33,7 +36,15 @@ pub(super) async fn explain(
     let address: IpAddr = asked.ip.parse().map_err(|_| {
         Problem::field("bad-address", "ip", format!("{:?} is not an IP address", asked.ip), example)
     })?;
+    let fields = asked.headers.lines().filter(|line| !line.is_empty()).map(|line| {
+        let (name, value) = line.split_once(':').ok_or_else(|| {
+            let problem = format!("{line:?} is not a header field");
+            Problem::field("bad-header", "headers", problem, serde_json::json!("x-canary: 1"))
+        })?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    });
     let question = Question {
+        headers: fields.collect::<Result<_, Problem>>()?,
         address,
         host: asked.host,
         path: asked.path.unwrap_or_else(|| "/".to_owned()),

@@ -47,6 +47,9 @@ fn online(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode>
     if let Some(host) = &args.host {
         path.push_str(&format!("&host={}", quoted(host)));
     }
+    if !args.header.is_empty() {
+        path.push_str(&format!("&headers={}", quoted(&args.header.join("\n"))));
+    }
     match api.json(Method::GET, &path, Vec::new()) {
         Ok((explanation, _)) => Ok((explanation, None)),
         Err(Failure::Unreachable(_)) if !explicit => offline(args),
@@ -81,6 +84,7 @@ fn offline(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode
         host: args.host.clone(),
         path: args.path.clone(),
         method: args.method.clone(),
+        headers: args.header.iter().filter_map(|field| field.split_once(':')).map(trimmed).collect(),
     };
     let explanation = explain_decision(&publisher.snapshot(), &question, Locate::locate(&locator, args.ip));
     let note = format!(
@@ -88,6 +92,10 @@ fn offline(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode
         file.display()
     );
     Ok((explanation, Some(note)))
+}
+
+fn trimmed((name, value): (&str, &str)) -> (String, String) {
+    (name.trim().to_owned(), value.trim().to_owned())
 }
 
 fn tell(explanation: &Explanation) -> String {

@@ -127,6 +127,9 @@ struct ExplainArgs {
     /// The method
     #[arg(long, default_value = "GET")]
     method: String,
+    /// A header field sent, such as `x-canary: 1`; may be given several times
+    #[arg(long, value_name = "FIELD", value_parser = parse_field)]
+    header: Vec<String>,
     /// Answer from the configuration files, without a running edge: no health, no measured latency
     #[arg(long)]
     offline: bool,
@@ -201,6 +204,15 @@ enum TablesCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
+}
+
+fn parse_field(text: &str) -> Result<String, String> {
+    let is_field = text.split_once(':').is_some_and(|(name, _)| !name.trim().is_empty());
+    if is_field {
+        Ok(text.to_owned())
+    } else {
+        Err("a field is a name, a colon and a value: x-canary: 1".to_owned())
+    }
 }
 
 fn parse_state(text: &str) -> Result<State, String> {

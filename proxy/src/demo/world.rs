@@ -127,8 +127,7 @@ pub(super) fn table(ports: &[u16]) -> String {
         routes: vec![RouteSpec {
             name: "app".into(),
             hosts: vec![HOST.to_owned()],
-            path_prefix: "/".to_owned(),
-            pool: "app".into(),
+            pool: Some("app".into()),
             ..RouteSpec::default()
         }],
     };

@@ -1,7 +1,8 @@
 //! One attempt: a request sent to one origin, up to the head of its answer.
 //!
 //! What matters when it fails is whether the request can have run. It cannot if no connection was made, if hyper hands the
-//! request back, or if not one byte was written to the socket since it was dispatched. Everything else may have run.
+//! request back, if not one byte was written to the socket since it was dispatched, or if an HTTP/2 origin says so
+//! (REFUSED_STREAM, or GOAWAY with an earlier stream). Everything else may have run.
 //!
 //! A warm connection that turns out dead is nobody's failure: origins close connections that lie unused. If not a byte was
 //! written, or the request is safe to repeat, the same attempt goes on with a new connection.
@@ -15,9 +16,11 @@ use steer::attempt::Progress;
 use steer::{Moment, Span};
 use tokio::time::timeout;
 
-use super::connect::{ConnectError, PathTimes, connect};
-use super::origin::{Conn, InFlight, Origin, Stage};
+use super::conn::{Conn, InFlight};
+use super::opening::connect;
+use super::origin::Origin;
 use super::replay::{InboundError, ToOrigin};
+use crate::connect::{PathTimes, Purpose};
 use crate::observe::Reason;
 use crate::worker::Worker;
 
@@ -56,13 +59,15 @@ pub(crate) enum How {
     Protocol,
     /// The client's body ended early; the origin is not to blame.
     Client,
+    /// The client wants to switch protocols, which the pool's cannot.
+    NoUpgrade,
 }
 
 impl How {
     /// The index of [`crate::observe::OUTCOMES`].
     pub(crate) const fn outcome(self) -> usize {
         match self {
-            Self::Connect => 1,
+            Self::Connect | Self::NoUpgrade => 1,
             Self::ConnectTimeout => 2,
             Self::Timeout => 3,
             Self::Reset | Self::Client => 4,
@@ -72,7 +77,9 @@ impl How {
 
     pub(crate) const fn reason(self) -> Reason {
         match self {
-            Self::Connect | Self::ConnectTimeout => Reason::ConnectFailure,
+            Self::Connect => Reason::ConnectFailure,
+            Self::ConnectTimeout => Reason::ConnectTimeout,
+            Self::NoUpgrade => Reason::BadRequest,
             Self::Timeout => Reason::OriginTimeout,
             Self::Reset => Reason::OriginReset,
             Self::Protocol => Reason::OriginProtocol,
@@ -93,8 +100,11 @@ pub(crate) struct Times {
 
 /// A request that can be made as often as it must be sent.
 pub(crate) trait Sendable {
-    /// The request, with its body from the beginning.
-    fn build(&self) -> Request<ToOrigin>;
+    /// The request, with its body from the beginning, as the version of HTTP wants it.
+    fn build(&self, is_http2: bool) -> Request<ToOrigin>;
+
+    /// What it needs of a connection.
+    fn purpose(&self) -> Purpose;
 
     /// Whether it may be sent again after it got so far.
     fn may_repeat(&self, progress: Progress) -> bool;
@@ -113,27 +123,33 @@ pub(crate) async fn attempt(
     let started = worker.clock.now();
     origin.used_at.set(Some(started));
     let in_flight = InFlight::at(origin);
-    let mut conn = match origin.checkout(started, times.max_idle) {
+    let purpose = request.purpose();
+    let open = async || {
+        let opened = connect(worker, origin, times.path, purpose).await;
+        opened.map_err(|how| Failed { how, progress: Progress::NotSent })
+    };
+    let mut conn = match origin.checkout(started, times.max_idle, purpose) {
         Some(conn) => conn,
-        None => open(worker, origin, times, started).await?,
+        None => open().await?,
     };
     loop {
         if conn.sender().ready().await.is_err() {
             // Closed while it lay unused.
             origin.forget_idle();
-            conn = open(worker, origin, times, started).await?;
+            conn = open().await?;
             continue;
         }
         let dispatched_at = worker.clock.now();
         let written_before = conn.channel().written();
-        let head = conn.sender().try_send_request(request.build());
+        let built = request.build(conn.is_http2());
+        let head = conn.sender().try_send(built);
         let answer = await_head(head, times.first_byte, || request.body_progress()).await;
         let unsent = conn.channel().written() == written_before;
         let error = match answer {
             Some(Ok(response)) => {
                 let began_at = worker.clock.now();
                 origin.cells().answered(began_at.since(dispatched_at).as_millis_f64(), began_at);
-                conn.channel().set_stage(Stage::Streaming);
+                conn.begins();
                 return Ok(Answer { response, lease: Lease { conn, in_flight }, began_at });
             }
             Some(Err(error)) => Some(error),
@@ -145,16 +161,20 @@ pub(crate) async fn attempt(
             Some(error) if is_clients_fault(error) => How::Client,
             Some(_) => How::Reset,
         };
+        let unprocessed = error.as_ref().is_some_and(|error| is_refused(error.error()));
         let handed_back = error.is_some_and(|mut error| error.take_message().is_some());
-        let progress = if handed_back || unsent { Progress::NotSent } else { Progress::Sent };
+        let progress = if handed_back || unsent || unprocessed { Progress::NotSent } else { Progress::Sent };
         if conn.is_reused && how == How::Reset && request.may_repeat(progress) {
             origin.forget_idle();
-            conn = open(worker, origin, times, started).await?;
+            conn = open().await?;
             continue;
         }
         if how != How::Client {
             let now = worker.clock.now();
             origin.cells().failed(now.since(dispatched_at).as_millis_f64(), now);
+        }
+        if how == How::Timeout {
+            conn.retire();
         }
         if how == How::Reset && !conn.is_reused {
             worker.report_failure(origin, conn.channel().number);
@@ -186,16 +206,11 @@ fn is_clients_fault(error: &hyper::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<InboundError>())
 }
 
-async fn open(worker: &Worker, origin: &Rc<Origin>, times: Times, started: Moment) -> Result<Conn, Failed> {
-    connect(origin, times.path).await.map_err(|error| {
-        let now = worker.clock.now();
-        let how = match &error {
-            ConnectError::Timeout => How::ConnectTimeout,
-            _ => How::Connect,
-        };
-        tracing::debug!(region = %origin.region, origin = %origin.address, %error, "no connection");
-        origin.cells().failed(now.since(started).as_millis_f64(), now);
-        worker.report_failure(origin, 0);
-        Failed { how, progress: Progress::NotSent }
+/// Whether an HTTP/2 origin says that it has not looked at the request (RFC 9113, 8.7).
+fn is_refused(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(|error| {
+        let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (is_refused || error.is_go_away())
     })
 }

@@ -1,17 +1,22 @@
 //! One request, from its head to its end.
 //!
 //! ```text
-//! admit ─► locate ─► decide ─► attempt ─┬─► answer ─► relay ─► record
-//!                      ▲                │
-//!                      └── may it move? ┘  (not sent, or safe to repeat; at most three attempts)
+//! admit ─► locate ─► choose ─┬─► attempt ─┬─► answer ─► relay ─► record
+//!                            │      ▲     │
+//!                            │      └── may it move? ┘  (not sent, or safe to repeat; at most three attempts)
+//!                            └─► the route's own answer
 //! ```
 //! [`serve`] tells it in this order. A later attempt decides again under the snapshot of its own moment, so that it never
 //! goes where a request may no longer go.
 
+mod answer;
 mod attempt;
 mod body;
-mod connect;
+mod conn;
+mod gate;
+mod opening;
 mod origin;
+mod outbound;
 mod record;
 mod relay;
 mod replay;
@@ -21,24 +26,27 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use steer::attempt::Progress;
+use steer::matching::RequestHead;
+use tokio::time::{Instant, timeout_at};
 
-use attempt::{Answer, Failed, How, Lease, Sendable, Times};
+use answer::{deliver, direct, give_up, refuse};
+use attempt::{Sendable, Times};
 pub(crate) use body::Body;
-pub(crate) use connect::{PathTimes, connect, connect_to};
-pub(crate) use origin::{Origin, Transport};
+pub(crate) use opening::connect;
+pub(crate) use origin::Origin;
+use outbound::Outbound;
 use record::{Details, Record};
-use relay::Relay;
-use replay::{Inbound, ToOrigin};
+use relay::Patience;
+use replay::Inbound;
 
 use crate::accept::Connection;
 use crate::locate::Located;
 use crate::observe::{AttemptLine, KINDS, OUTCOMES, Reason};
-use crate::request::{self, Forwarding, Refused};
-use crate::worker::{Asked, Target, Tried, Worker};
+use crate::request::{self, Forwarding, HeaderFields, Refused, grpc_timeout, is_grpc};
+use crate::worker::{Asked, Chosen, Target, Tried, Worker};
 
 /// Serves a request.
 pub(crate) async fn serve(
@@ -50,9 +58,11 @@ pub(crate) async fn serve(
     let upgrade = hyper::upgrade::on(&mut request);
     let (mut parts, body) = request.into_parts();
     let located = connection.locate(&parts.headers);
-    let body = Inbound::new(body, worker.settings.limits.replay_bytes);
+    let expects = request::expects_continue(&parts);
+    let body = Inbound::new(body, worker.settings.limits.replay_bytes, expects);
     let log = worker.log.is_some().then(|| details(&parts, &located, &body));
     let mut record = Record::new(connection.clone(), started, log);
+    record.is_grpc = is_grpc(&parts.headers);
     let admitted = match request::admit(&parts) {
         Ok(admitted) => admitted,
         Err(refused) => return Ok(refuse(record, &refused)),
@@ -60,7 +70,6 @@ pub(crate) async fn serve(
     if let Some(log) = record.details() {
         admitted.authority.host().clone_into(&mut log.host);
     }
-    let path = parts.uri.path().to_owned();
     let forwarding = Forwarding {
         peer: connection.peer,
         trusted: connection.is_trusted,
@@ -72,50 +81,77 @@ pub(crate) async fn serve(
     if let Some(log) = record.details() {
         request::request_id(&parts.headers).clone_into(&mut log.id);
     }
-    let asked = Asked { host: admitted.authority.host(), path: &path, client: &located.client };
+    let asked = Asked {
+        head: RequestHead {
+            host: admitted.authority.host(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            method: parts.method.as_str(),
+            fields: &HeaderFields(&parts.headers),
+        },
+        client: &located.client,
+    };
     let upgrade = admitted.wants_upgrade.then_some(upgrade);
-    Ok(run(&worker, &asked, parts, body, record, upgrade).await)
+    let target = match worker.choose(&asked) {
+        Ok(Chosen::Origin(target)) => target,
+        Ok(Chosen::Direct(route)) => return Ok(direct(record, &route, &asked.head, &forwarding)),
+        Err(refused) => return Ok(refuse(record, &refused)),
+    };
+    Ok(run(&worker, &asked, target, &parts, body, record, upgrade).await)
 }
 
 /// Makes attempts until one is answered or none is left.
 async fn run(
     worker: &Rc<Worker>,
     asked: &Asked<'_>,
-    head: Parts,
+    mut target: Target,
+    head: &Parts,
     body: Inbound,
     mut record: Record,
     upgrade: Option<OnUpgrade>,
 ) -> Response<Body> {
-    let mut target = match worker.first_target(asked) {
-        Ok(target) => target,
-        Err(refused) => return refuse(record, &refused),
-    };
     describe(&mut record, &target);
+    let limits = &worker.settings.limits;
+    let patience = Patience {
+        idle: target.route.idle.unwrap_or(limits.stream_idle_timeout),
+        deadline: deadline(&target, &record, head),
+    };
     let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let mut tried = Tried::default();
     let mut number: u32 = 1;
     loop {
+        let first_byte = target.route.route.forward().and_then(|forward| forward.timeouts.first_byte);
         let times = Times {
             path: target.times,
-            first_byte: worker.settings.limits.first_byte_timeout,
-            max_idle: worker.settings.limits.origin_idle_timeout,
+            first_byte: first_byte.map_or(limits.first_byte_timeout, Into::into),
+            max_idle: limits.origin_idle_timeout,
         };
-        let outbound = Outbound { head: &head, body: &body, is_safe, worker, origin: &target.origin, number };
+        let is_upgrade = upgrade.is_some();
+        let outbound = Outbound { head, body: &body, is_safe, is_upgrade, worker, target: &target, number };
         let began = worker.clock.now();
-        let outcome = attempt::attempt(worker, &target.origin, times, &outbound).await;
-        let code = outcome.as_ref().map_or_else(|failed| failed.how.outcome(), |_| 0);
+        let attempt = attempt::attempt(worker, &target.origin, times, &outbound);
+        let outcome = match patience.deadline {
+            Some(deadline) => timeout_at(deadline, attempt).await.ok(),
+            None => Some(attempt.await),
+        };
+        let code = match &outcome {
+            Some(Ok(_)) => 0,
+            Some(Err(failed)) => failed.how.outcome(),
+            None => attempt::How::Timeout.outcome(),
+        };
         count(worker, &mut record, &target.origin, number, code, began);
         let failed = match outcome {
-            Ok(answer) => {
+            Some(Ok(answer)) => {
                 body.release();
                 let reason = match () {
                     () if number > 1 => Reason::FailedOver,
                     () if target.spilled => Reason::Spilled,
                     () => Reason::None,
                 };
-                return deliver(worker, answer, record, reason, upgrade);
+                return deliver(worker, answer, record, reason, &target.route, patience, upgrade);
             }
-            Err(failed) => failed,
+            Some(Err(failed)) => failed,
+            None => return refuse(record, &Refused::DEADLINE),
         };
         tried.add(&target.origin);
         number += 1;
@@ -129,108 +165,11 @@ async fn run(
     }
 }
 
-/// The request of one attempt.
-struct Outbound<'a> {
-    head: &'a Parts,
-    body: &'a Inbound,
-    is_safe: bool,
-    worker: &'a Worker,
-    origin: &'a Origin,
-    number: u32,
-}
-
-impl Sendable for Outbound<'_> {
-    fn build(&self) -> Request<ToOrigin> {
-        let mut request = Request::new(self.body.attempt());
-        *request.method_mut() = self.head.method.clone();
-        *request.uri_mut() = self.head.uri.clone();
-        let mut headers = self.head.headers.clone();
-        headers.insert(request::X_NEARSIDE_POP, self.worker.pop_header.clone());
-        headers.insert(request::X_NEARSIDE_REGION, self.origin.region_header.clone());
-        headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(self.number));
-        *request.headers_mut() = headers;
-        request
-    }
-
-    fn may_repeat(&self, progress: Progress) -> bool {
-        progress.may_move(self.is_safe, self.body.is_whole())
-    }
-
-    fn body_progress(&self) -> u64 {
-        self.body.bytes()
-    }
-}
-
-/// The answer to a request that no attempt could get answered.
-fn give_up(failed: Failed, is_safe: bool, used_up: bool) -> Refused {
-    let status = match failed.how {
-        How::Timeout | How::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
-        How::Connect => StatusCode::SERVICE_UNAVAILABLE,
-        How::Reset | How::Protocol => StatusCode::BAD_GATEWAY,
-        How::Client => StatusCode::BAD_REQUEST,
-    };
-    let may_have_run = failed.progress == Progress::Sent && !is_safe;
-    let (reason, text) = match failed.how {
-        How::Client => (Reason::ClientGone, "the request ended early"),
-        _ if may_have_run => (Reason::Uncertain, "no answer came, and the request may have been carried out"),
-        How::Connect | How::ConnectTimeout => (failed.how.reason(), "no region could be reached"),
-        _ if used_up => (Reason::RetriesExhausted, "no region answered"),
-        How::Timeout => (failed.how.reason(), "the answer took too long"),
-        How::Reset => (failed.how.reason(), "the answer broke off"),
-        How::Protocol => (failed.how.reason(), "the answer was not valid"),
-    };
-    Refused::new(status, reason, text)
-}
-
-/// Passes an answer on.
-fn deliver(
-    worker: &Rc<Worker>,
-    answer: Answer,
-    mut record: Record,
-    reason: Reason,
-    upgrade: Option<OnUpgrade>,
-) -> Response<Body> {
-    let Answer { mut response, lease, began_at } = answer;
-    record.answer(response.status().as_u16(), reason);
-    record.began_at(began_at);
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return switch(worker, response, lease, record, upgrade);
-    }
-    request::strip_response(response.headers_mut());
-    *response.version_mut() = Version::HTTP_11;
-    let (head, body) = response.into_parts();
-    Response::from_parts(head, Body::Relay(Relay::new(body, lease, record)))
-}
-
-/// Turns both connections into a tunnel, if the client asked for one.
-fn switch(
-    worker: &Rc<Worker>,
-    mut response: Response<Incoming>,
-    lease: Lease,
-    record: Record,
-    upgrade: Option<OnUpgrade>,
-) -> Response<Body> {
-    let Some(client) = upgrade else {
-        let text = "the origin switched protocols without being asked";
-        return refuse(record, &Refused::new(StatusCode::BAD_GATEWAY, Reason::OriginProtocol, text));
-    };
-    let origin = hyper::upgrade::on(&mut response);
-    let protocol = response.headers().get(http::header::UPGRADE).cloned();
-    request::strip_response(response.headers_mut());
-    let headers = response.headers_mut();
-    headers.insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
-    if let Some(protocol) = protocol {
-        headers.insert(http::header::UPGRADE, protocol);
-    }
-    worker.shard.upgrades.one();
-    upgrade::join(client, origin, lease, record, worker.settings.limits.stream_idle_timeout);
-    response.map(|_| Body::Empty)
-}
-
-fn refuse(mut record: Record, refused: &Refused) -> Response<Body> {
-    record.answer(refused.status.as_u16(), refused.reason);
-    record.finish();
-    refused.response()
+/// When a request must be over: as its route says, or earlier if a gRPC call says so.
+fn deadline(target: &Target, record: &Record, head: &Parts) -> Option<Instant> {
+    let called_for = if record.is_grpc { grpc_timeout(&head.headers) } else { None };
+    let total = target.route.total.into_iter().chain(called_for).min()?;
+    Instant::now().checked_add(total)
 }
 
 fn details(parts: &Parts, located: &Located, body: &Inbound) -> Box<Details> {

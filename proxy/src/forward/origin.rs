@@ -7,20 +7,18 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use control::vitals::{OriginCells, OriginVitals, PlacementVitals};
 use http::HeaderValue;
-use hyper::client::conn::http1::SendRequest;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use steer::health::OriginHealth;
 use steer::pick::OriginView;
 use steer::spec::State;
 use steer::{Moment, Span};
-use tokio::task::AbortHandle;
 
+use super::conn::{Channel, Conn, Shared};
+use super::opening::Opening;
 use super::replay::ToOrigin;
+use crate::connect::{Opened, Purpose, Sender, Transport};
 use crate::observe::RegionSeries;
 
 /// Unused connections that a worker keeps to one origin; more are closed.
@@ -29,26 +27,6 @@ const MAX_IDLE: usize = 256;
 const DRAIN_WAITING: Span = Span::from_secs(30);
 /// How long answers and tunnels may go on at a drained placement.
 const DRAIN_STREAMING: Span = Span::from_secs(300);
-
-/// How an origin is spoken to.
-#[derive(Clone)]
-pub(crate) enum Transport {
-    Plain,
-    Tls { config: Arc<ClientConfig>, name: ServerName<'static> },
-}
-
-impl Transport {
-    /// Whether both speak in the same way, with the same trust.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Plain, Self::Plain) => true,
-            (Self::Tls { config: a, name: x }, Self::Tls { config: b, name: y }) => {
-                Arc::ptr_eq(a, b) && x == y
-            }
-            _ => false,
-        }
-    }
-}
 
 /// An origin and a worker's connections to it.
 pub(crate) struct Origin {
@@ -62,51 +40,23 @@ pub(crate) struct Origin {
     pub(crate) series: Arc<RegionSeries>,
     /// When a request last went here.
     pub(crate) used_at: Cell<Option<Moment>>,
+    /// Unused connections that carry one request at a time.
     idle: RefCell<VecDeque<Idle>>,
+    /// Connections that requests share, used or not.
+    shared: RefCell<Vec<Rc<Shared>>>,
+    /// The connection that is being opened for several requests to share.
+    pub(super) opening: RefCell<Option<Rc<Opening>>>,
     running: RefCell<Vec<Weak<Channel>>>,
     draining_since: Cell<Option<Moment>>,
-}
-
-/// One connection, from its handshake to its end.
-pub(crate) struct Channel {
-    stage: Cell<Stage>,
-    task: RefCell<AbortHandle>,
-    /// Bytes written to the socket so far: proof that a request was not sent.
-    written: Arc<AtomicU64>,
-    /// Tells connections apart.
-    pub(crate) number: u64,
-}
-
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Stage {
-    Idle,
-    Waiting,
-    Streaming,
-    Tunnel,
-}
-
-/// The two ends that a connection is held by.
-struct Ends {
-    sender: SendRequest<ToOrigin>,
-    channel: Rc<Channel>,
+    /// Whether the last connection turned out to be one that requests share.
+    shares: Cell<bool>,
 }
 
 struct Idle {
-    ends: Ends,
+    sender: Sender<ToOrigin>,
+    channel: Rc<Channel>,
     since: Moment,
 }
-
-/// A connection that carries a request. Dropped without [`Conn::give_back`], it is closed.
-pub(crate) struct Conn {
-    /// `Some` until it is given back or becomes a tunnel.
-    ends: Option<Ends>,
-    pub(crate) is_reused: bool,
-    origin: Rc<Origin>,
-}
-
-/// A request that counts as running at an origin until this is dropped.
-pub(crate) struct InFlight(Rc<Origin>);
 
 impl Origin {
     pub(crate) fn new(
@@ -116,6 +66,7 @@ impl Origin {
         transport: Transport,
         series: Arc<RegionSeries>,
     ) -> Self {
+        let transport_may_share = transport.may_share();
         Self {
             region: vitals.key.placement.region.as_str().into(),
             region_header: HeaderValue::from_str(&vitals.key.placement.region)
@@ -128,8 +79,11 @@ impl Origin {
             series,
             used_at: Cell::new(None),
             idle: RefCell::default(),
+            shared: RefCell::default(),
+            opening: RefCell::default(),
             running: RefCell::default(),
             draining_since: Cell::new(None),
+            shares: Cell::new(transport_may_share),
         }
     }
 
@@ -152,46 +106,121 @@ impl Origin {
         }
     }
 
-    /// A warm connection, if there is one that is still open and young enough.
-    pub(crate) fn checkout(self: &Rc<Self>, now: Moment, max_age: Span) -> Option<Conn> {
-        while let Some(Idle { ends, since }) = self.idle.borrow_mut().pop_back() {
+    /// A warm connection, if there is one that is still open, has room, and is young enough.
+    pub(crate) fn checkout(self: &Rc<Self>, now: Moment, max_age: Span, purpose: Purpose) -> Option<Conn> {
+        if purpose == Purpose::Requests
+            && let Some(conn) = self.share(now)
+        {
+            return Some(conn);
+        }
+        while let Some(Idle { sender, channel, since }) = self.idle.borrow_mut().pop_back() {
             self.series.connections_idle.less();
             // One that is not ready has closed, or still carries the body of a request that was answered early.
-            if ends.sender.is_ready() && now.since(since) < max_age {
+            if sender.is_ready() && now.since(since) < max_age {
                 self.series.connections_reused.one();
-                self.series.connections_active.one();
-                ends.channel.stage.set(Stage::Waiting);
-                return Some(Conn { ends: Some(ends), is_reused: true, origin: self.clone() });
+                return Some(Conn::alone(self.clone(), sender, channel, true));
             }
-            ends.channel.abort();
+            channel.abort();
         }
         None
     }
 
-    /// Takes in a new connection.
-    pub(crate) fn opened(
-        self: &Rc<Self>,
-        sender: SendRequest<ToOrigin>,
-        task: AbortHandle,
-        written: Arc<AtomicU64>,
-    ) -> Conn {
+    /// A place on a shared connection. The first with room: the later ones get the chance to grow old and be closed.
+    fn share(self: &Rc<Self>, now: Moment) -> Option<Conn> {
+        let shared = self.shared.borrow();
+        let has_room = |shared: &&Rc<Shared>| {
+            shared.sender.is_ready() && (shared.channel.users() as usize) < shared.sender.max_streams()
+        };
+        let found = shared.iter().find(has_room)?.clone();
+        drop(shared);
+        if found.channel.users() == 0 {
+            self.series.connections_idle.less();
+        }
+        found.used_at.set(now);
+        self.series.connections_reused.one();
+        Conn::on(self.clone(), found, true)
+    }
+
+    /// Takes in a new connection, for a first request.
+    pub(crate) fn opened(self: &Rc<Self>, opened: Opened<ToOrigin>, now: Moment) -> Conn {
         self.series.connections_opened.one();
-        self.series.connections_active.one();
         thread_local!(static NUMBER: Cell<u64> = const { Cell::new(0) });
         let number = NUMBER.replace(NUMBER.get() + 1);
-        let (stage, task) = (Cell::new(Stage::Waiting), RefCell::new(task));
-        let channel = Rc::new(Channel { stage, task, written, number });
+        let Opened { sender, task, written } = opened;
+        let channel = Rc::new(Channel::new(task, written, number));
         let mut running = self.running.borrow_mut();
         running.retain(|channel| channel.strong_count() > 0);
         running.push(Rc::downgrade(&channel));
-        Conn { ends: Some(Ends { sender, channel }), is_reused: false, origin: self.clone() }
+        drop(running);
+        self.shares.set(sender.is_http2());
+        let Some(second) = sender.share() else {
+            return Conn::alone(self.clone(), sender, channel, false);
+        };
+        let shared = Rc::new(Shared {
+            sender: second,
+            channel: channel.clone(),
+            used_at: Cell::new(now),
+            is_retired: Cell::new(false),
+        });
+        self.shared.borrow_mut().push(shared.clone());
+        Conn::on(self.clone(), shared, false)
+            .unwrap_or_else(|| Conn::alone(self.clone(), sender, channel, false))
     }
 
-    /// Closes all unused connections: one of them turned out dead, so the others are doubtful.
+    /// Whether requests had better wait for a connection that is being opened than open their own.
+    pub(crate) fn shares(&self) -> bool {
+        self.shares.get()
+    }
+
+    /// Keeps a connection that carries one request at a time, if it is still good for one.
+    pub(super) fn keep(&self, sender: Sender<ToOrigin>, channel: Rc<Channel>, now: Moment) {
+        let mut idle = self.idle.borrow_mut();
+        let is_draining = self.draining_since.get().is_some();
+        if sender.is_closed() || is_draining || idle.len() >= MAX_IDLE {
+            channel.abort();
+            return;
+        }
+        self.series.connections_idle.one();
+        idle.push_back(Idle { sender, channel, since: now });
+    }
+
+    /// A request has left a shared connection.
+    pub(super) fn left(&self, shared: &Rc<Shared>) {
+        if shared.channel.users() > 0 {
+            return;
+        }
+        self.series.connections_active.less();
+        if shared.is_retired.get() {
+            shared.channel.abort();
+            return;
+        }
+        self.series.connections_idle.one();
+        if shared.sender.is_closed() || self.draining_since.get().is_some() {
+            self.retire(shared);
+        }
+    }
+
+    /// Takes a shared connection out of use.
+    pub(super) fn retire(&self, shared: &Rc<Shared>) {
+        self.shared.borrow_mut().retain(|other| !Rc::ptr_eq(other, shared));
+        self.end_of_service(shared);
+    }
+
+    fn end_of_service(&self, shared: &Shared) {
+        if !shared.is_retired.replace(true) && shared.channel.users() == 0 {
+            self.series.connections_idle.less();
+            shared.channel.abort();
+        }
+    }
+
+    /// Closes all unused connections and puts nothing more onto the others: one of them turned out dead, so all are doubtful.
     pub(crate) fn forget_idle(&self) {
         for idle in self.idle.borrow_mut().drain(..) {
             self.series.connections_idle.less();
-            idle.ends.channel.abort();
+            idle.channel.abort();
+        }
+        for shared in self.shared.take() {
+            self.end_of_service(&shared);
         }
     }
 
@@ -200,22 +229,29 @@ impl Origin {
         let mut idle = self.idle.borrow_mut();
         while idle
             .front()
-            .is_some_and(|oldest| oldest.ends.sender.is_closed() || now.since(oldest.since) >= max_age)
+            .is_some_and(|oldest| oldest.sender.is_closed() || now.since(oldest.since) >= max_age)
         {
             if let Some(old) = idle.pop_front() {
                 self.series.connections_idle.less();
-                old.ends.channel.abort();
+                old.channel.abort();
             }
         }
+        let is_old = |shared: &Rc<Shared>| {
+            shared.sender.is_closed()
+                || (shared.channel.users() == 0 && now.since(shared.used_at.get()) >= max_age)
+        };
+        let old: Vec<Rc<Shared>> =
+            self.shared.borrow().iter().filter(|shared| is_old(shared)).cloned().collect();
+        old.iter().for_each(|shared| self.retire(shared));
     }
 
     /// Whether a warm connection is at hand or will be when a running request ends.
     pub(crate) fn is_warm(&self) -> bool {
-        !self.idle.borrow().is_empty() || self.cells().in_flight() > 0
+        self.idle_count() > 0 || self.cells().in_flight() > 0
     }
 
     pub(crate) fn idle_count(&self) -> usize {
-        self.idle.borrow().len()
+        self.idle.borrow().len() + self.shared.borrow().len()
     }
 
     /// Whether connections are still open that carry something.
@@ -235,12 +271,8 @@ impl Origin {
         self.forget_idle();
         let drained = now.since(since);
         for channel in self.running.borrow().iter().filter_map(Weak::upgrade) {
-            let is_over = match channel.stage.get() {
-                _ if state == State::Off => true,
-                Stage::Idle => true,
-                Stage::Waiting => drained >= DRAIN_WAITING,
-                Stage::Streaming | Stage::Tunnel => drained >= DRAIN_STREAMING,
-            };
+            let patience = if channel.is_streaming() { DRAIN_STREAMING } else { DRAIN_WAITING };
+            let is_over = state == State::Off || drained >= patience;
             if is_over {
                 channel.abort();
             }
@@ -251,83 +283,5 @@ impl Origin {
 impl Drop for Origin {
     fn drop(&mut self) {
         self.forget_idle();
-    }
-}
-
-impl Channel {
-    pub(crate) fn set_stage(&self, stage: Stage) {
-        self.stage.set(stage);
-    }
-
-    /// Another task carries the connection now.
-    pub(crate) fn hand_over(&self, task: AbortHandle) {
-        *self.task.borrow_mut() = task;
-        self.stage.set(Stage::Tunnel);
-    }
-
-    pub(crate) fn written(&self) -> u64 {
-        self.written.load(Relaxed)
-    }
-
-    fn abort(&self) {
-        self.task.borrow().abort();
-    }
-}
-
-impl Conn {
-    pub(crate) fn sender(&mut self) -> &mut SendRequest<ToOrigin> {
-        &mut self.ends.as_mut().expect(HELD).sender
-    }
-
-    pub(crate) fn channel(&self) -> &Rc<Channel> {
-        &self.ends.as_ref().expect(HELD).channel
-    }
-
-    /// The answer is read to its end; the connection may carry the next request.
-    pub(crate) fn give_back(mut self, now: Moment) {
-        let Some(ends) = self.ends.take() else { return };
-        self.origin.series.connections_active.less();
-        let mut idle = self.origin.idle.borrow_mut();
-        let is_draining = self.origin.draining_since.get().is_some();
-        if ends.sender.is_closed() || is_draining || idle.len() >= MAX_IDLE {
-            ends.channel.abort();
-            return;
-        }
-        ends.channel.stage.set(Stage::Idle);
-        self.origin.series.connections_idle.one();
-        idle.push_back(Idle { ends, since: now });
-    }
-
-    /// The connection lives on as a tunnel, which whoever holds the channel ends.
-    pub(crate) fn into_tunnel(mut self) -> Option<Rc<Channel>> {
-        let ends = self.ends.take()?;
-        self.origin.series.connections_active.less();
-        Some(ends.channel)
-    }
-}
-
-const HELD: &str = "a connection is held until it is given back, which consumes it";
-
-impl Drop for Conn {
-    fn drop(&mut self) {
-        if let Some(ends) = self.ends.take() {
-            self.origin.series.connections_active.less();
-            ends.channel.abort();
-        }
-    }
-}
-
-impl InFlight {
-    pub(crate) fn at(origin: &Rc<Origin>) -> Self {
-        origin.cells().begin();
-        origin.placement.cells(origin.worker).begin();
-        Self(origin.clone())
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.cells().end();
-        self.0.placement.cells(self.0.worker).end();
     }
 }

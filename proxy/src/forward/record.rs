@@ -21,6 +21,8 @@ pub(crate) struct Record {
     reason: Reason,
     bytes_out: u64,
     is_over: bool,
+    /// Whether its client reads answers as gRPC does.
+    pub(crate) is_grpc: bool,
     /// What only the log wants; `None` while it is off.
     log: Option<Box<Details>>,
 }
@@ -57,6 +59,7 @@ impl Record {
             reason: Reason::None,
             bytes_out: 0,
             is_over: false,
+            is_grpc: false,
             log,
         }
     }

@@ -3,13 +3,18 @@
 //! Frames are passed on as they come; the client's pace is the origin's, since nothing is read ahead. When the last frame
 //! has gone the connection returns to its pool and the request is recorded. If the client goes away first, dropping this
 //! closes the connection and records that instead.
+//!
+//! An answer that stands still for too long, or goes on past the request's deadline, is broken off. The timer for that exists
+//! only once there was something to wait for, and is not moved with every frame.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::Lease;
 use super::body::BrokenOff;
@@ -27,12 +32,47 @@ pub(crate) struct Relay {
 struct Running {
     lease: Lease,
     record: Record,
+    patience: Patience,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether a frame has come since the timer was set.
+    moved: bool,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For the next frame.
+    pub(crate) idle: Duration,
+    /// For all of it.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Running {
+    /// Ready with the reason when an answer has used up its patience.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        loop {
+            let Patience { idle, deadline } = self.patience;
+            let timer = self.timer.get_or_insert_with(|| {
+                let idle_at = Instant::now() + idle;
+                Box::pin(sleep_until(deadline.map_or(idle_at, |deadline| deadline.min(idle_at))))
+            });
+            ready!(timer.as_mut().poll(cx));
+            if deadline.is_some_and(|deadline| deadline <= timer.deadline()) {
+                return Poll::Ready(Reason::Deadline);
+            }
+            if !std::mem::take(&mut self.moved) {
+                return Poll::Ready(Reason::StreamIdle);
+            }
+            self.timer = None;
+        }
+    }
 }
 
 impl Relay {
-    pub(crate) fn new(body: Incoming, lease: Lease, record: Record) -> Self {
+    pub(crate) fn new(body: Incoming, lease: Lease, record: Record, patience: Patience) -> Self {
         let is_over = body.is_end_stream();
-        let mut relay = Self { body, running: Some(Box::new(Running { lease, record })) };
+        let running = Running { lease, record, patience, timer: None, moved: false };
+        let mut relay = Self { body, running: Some(Box::new(running)) };
         if is_over {
             relay.finish();
         }
@@ -44,8 +84,16 @@ impl Relay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let Some(running) = &mut self.running else { return Poll::Ready(None) };
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let reason = ready!(running.poll_patience(cx));
+            if let Some(mut running) = self.running.take() {
+                running.record.fail(reason, "timeout");
+            }
+            return Poll::Ready(Some(Err(BrokenOff)));
+        };
+        match polled {
             Some(Ok(frame)) => {
+                running.moved = true;
                 let frame = match frame.into_data() {
                     Ok(data) => {
                         running.record.sent(data.len());
@@ -82,7 +130,7 @@ impl Relay {
 
     fn finish(&mut self) {
         if let Some(running) = self.running.take() {
-            let Running { lease, record } = *running;
+            let Running { lease, record, .. } = *running;
             let now = record.finish();
             drop(lease.in_flight);
             lease.conn.give_back(now);

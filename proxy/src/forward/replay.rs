@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::gate::Gate;
 use crate::request::filter_trailers;
 
 /// A client's body and what was kept of it.
@@ -34,6 +36,8 @@ struct State {
     bytes: u64,
     /// Attempts are numbered; only the last one may read.
     attempt: u32,
+    /// Whether the client waits for an origin to say that it wants the body.
+    expects: bool,
 }
 
 /// The body of one attempt.
@@ -50,6 +54,8 @@ pub(crate) struct Replay {
     attempt: u32,
     at: usize,
     is_done: bool,
+    /// Keeps the client's body back until the origin wants it.
+    gate: Option<Arc<Gate>>,
 }
 
 /// Why a body could not be sent on.
@@ -73,8 +79,8 @@ impl std::fmt::Display for InboundError {
 impl std::error::Error for InboundError {}
 
 impl Inbound {
-    /// A body of which up to `limit` bytes are kept.
-    pub(crate) fn new(body: Incoming, limit: usize) -> Self {
+    /// A body of which up to `limit` bytes are kept. `expects` says that the client sends it only when told to.
+    pub(crate) fn new(body: Incoming, limit: usize, expects: bool) -> Self {
         let size = body.size_hint();
         Self(Rc::new(RefCell::new(State {
             is_read: body.is_end_stream(),
@@ -87,17 +93,28 @@ impl Inbound {
             trailers: None,
             bytes: 0,
             attempt: 0,
+            expects,
         })))
     }
 
-    /// The body for the next attempt, from its beginning.
-    pub(crate) fn attempt(&self) -> ToOrigin {
+    /// The body for the next attempt, from its beginning, and what holds it back if the client waits to be told and the origin
+    /// can say so.
+    pub(crate) fn attempt(&self, may_wait: bool) -> (ToOrigin, Option<Arc<Gate>>) {
         let mut state = self.0.borrow_mut();
         state.attempt += 1;
         if state.is_read && state.kept.is_empty() && state.trailers.is_none() {
-            return ToOrigin::Empty;
+            return (ToOrigin::Empty, None);
         }
-        ToOrigin::Replay(Replay { state: self.0.clone(), attempt: state.attempt, at: 0, is_done: false })
+        // Once it was asked for, the client has been told.
+        let gate = (may_wait && state.expects && state.bytes == 0).then(Gate::closed);
+        let replay = Replay {
+            state: self.0.clone(),
+            attempt: state.attempt,
+            at: 0,
+            is_done: false,
+            gate: gate.clone(),
+        };
+        (ToOrigin::Replay(replay), gate)
     }
 
     /// Whether it can be sent from its beginning.
@@ -134,6 +151,10 @@ impl Replay {
         if state.is_read {
             self.is_done = true;
             return Poll::Ready(state.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers))));
+        }
+        if let Some(gate) = &self.gate {
+            std::task::ready!(gate.poll(cx));
+            self.gate = None;
         }
         let frame = match std::task::ready!(Pin::new(&mut state.body).poll_frame(cx)) {
             None => {

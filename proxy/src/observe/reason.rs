@@ -24,8 +24,14 @@ pub(crate) enum Reason {
     OriginBroke,
     /// No connection to an origin could be made.
     ConnectFailure,
+    /// No connection to an origin could be made in time.
+    ConnectTimeout,
+    /// The request took longer than its route allows.
+    Deadline,
     /// No permitted region is healthy.
     NoHealthy,
+    /// Nothing came of an answer that had begun for longer than its route allows.
+    StreamIdle,
     /// It may have run, and is not safe to send again.
     Uncertain,
     /// The origin's answer broke HTTP's rules.
@@ -52,7 +58,10 @@ impl Reason {
             Self::Spilled => "SP",
             Self::OriginBroke => "UC",
             Self::ConnectFailure => "UF",
+            Self::ConnectTimeout => "CT",
+            Self::Deadline => "DT",
             Self::NoHealthy => "UH",
+            Self::StreamIdle => "SI",
             Self::Uncertain => "UN",
             Self::OriginProtocol => "UPE",
             Self::OriginReset => "UR",

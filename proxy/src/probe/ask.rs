@@ -7,18 +7,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use control::vitals::OriginVitals;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use steer::spec::ProbeKind;
 use steer::table::Probe;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
-use tokio_rustls::TlsConnector;
 
-use crate::forward::{PathTimes, Transport, connect_to};
+use crate::connect::{Opened, PathTimes, Purpose, Sender, Transport, absolute, connect_to, open};
 
 /// The most of an answer's body that is read to keep the connection; a longer one costs the connection.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -37,7 +34,7 @@ pub(super) struct Asker {
 
 /// A connection for probes.
 pub(super) struct Warm {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: Sender<Empty<Bytes>>,
     task: AbortHandle,
     pub(super) number: u64,
 }
@@ -100,20 +97,15 @@ impl Asker {
     /// Opens a new connection. For a TCP probe that is the whole question.
     pub(super) async fn connect(&self, number: u64) -> Connected {
         let addresses = self.origin.addresses.load_full();
-        let Ok(stream) = connect_to(&addresses, PathTimes::of(None)).await else { return Connected::No };
+        let times = PathTimes::of(None);
         if self.probe.kind == ProbeKind::Tcp {
-            return Connected::Reachable;
+            let connected = connect_to(&addresses, times).await;
+            return if connected.is_ok() { Connected::Reachable } else { Connected::No };
         }
-        let connection = match &self.transport {
-            Transport::Plain => start(stream, number).await,
-            Transport::Tls { config, name } => {
-                match TlsConnector::from(config.clone()).connect(name.clone(), stream).await {
-                    Ok(tls) => start(tls, number).await,
-                    Err(_) => None,
-                }
-            }
-        };
-        connection.map_or(Connected::No, Connected::Ready)
+        match open(&addresses, &self.transport, Purpose::Requests, times).await {
+            Ok(Opened { sender, task, .. }) => Connected::Ready(Warm { sender, task, number }),
+            Err(_) => Connected::No,
+        }
     }
 
     /// Asks over a connection, and keeps it if it can be used again.
@@ -123,10 +115,15 @@ impl Asker {
         }
         let mut request = Request::new(Empty::new());
         *request.method_mut() = Method::GET;
-        *request.uri_mut() = self.probe.path.parse().unwrap_or_default();
-        request.headers_mut().insert(header::HOST, self.host.clone());
+        let path = self.probe.path.parse().unwrap_or_else(|_| PathAndQuery::from_static("/"));
+        if connection.sender.is_http2() {
+            *request.uri_mut() = absolute(self.transport.scheme(), &self.host, path).unwrap_or_default();
+        } else {
+            *request.uri_mut() = path.into();
+            request.headers_mut().insert(header::HOST, self.host.clone());
+        }
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("nearside-probe"));
-        let Ok(response) = connection.sender.send_request(request).await else {
+        let Ok(response) = connection.sender.try_send(request).await else {
             connection.task.abort();
             return Answer::Nothing;
         };
@@ -163,13 +160,4 @@ impl Drop for Asker {
             connection.task.abort();
         }
     }
-}
-
-async fn start<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, number: u64) -> Option<Warm> {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let task = tokio::task::spawn_local(async move {
-        // Whoever asked learns of the error there.
-        let _ = connection.await;
-    });
-    Some(Warm { sender, task: task.abort_handle(), number })
 }

@@ -53,7 +53,7 @@ pub(crate) struct Forwarding<'a> {
     pub(crate) port: u16,
 }
 
-/// Makes the head of a request fit for an origin over HTTP/1.1, in place. `new_id` gives an id to a request without one.
+/// Makes the head of a request fit for an origin, in place: as HTTP/1.1 wants it, from which HTTP/2 takes away. `new_id` gives an id to a request without one.
 pub(crate) fn to_origin(
     parts: &mut request::Parts,
     forwarding: &Forwarding<'_>,
@@ -66,7 +66,7 @@ pub(crate) fn to_origin(
     let headers = &mut parts.headers;
     strip_hop_by_hop(headers);
     headers.remove(header::PROXY_AUTHORIZATION);
-    // The body is sent when the origin is ready for it, which is what the client asked to be told (100-continue).
+    // Said to the origin anew where it can be (see `forward::gate`).
     headers.remove(header::EXPECT);
     strip_own(headers);
     if let Some(upgrade) = upgrade {
@@ -88,6 +88,12 @@ pub(crate) fn to_origin(
     }
     parts.uri = parts.uri.path_and_query().cloned().map_or_else(http::Uri::default, http::Uri::from);
     parts.version = Version::HTTP_11;
+}
+
+/// Whether the client waits to be told before it sends its body.
+pub(crate) fn expects_continue(parts: &request::Parts) -> bool {
+    let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    parts.version == Version::HTTP_11 && parts.headers.get(header::EXPECT).is_some_and(expects)
 }
 
 /// The id of a request whose head was made fit.

@@ -23,6 +23,10 @@ impl Refused {
         Self { status, reason, text, close: false }
     }
 
+    /// A request that took longer than it may.
+    pub(crate) const DEADLINE: Self =
+        Self::new(StatusCode::GATEWAY_TIMEOUT, Reason::Deadline, "the request took too long");
+
     /// A request that breaks the rules.
     pub(crate) const fn bad(text: &'static str) -> Self {
         Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, Reason::BadRequest, text) }
@@ -35,6 +39,9 @@ impl Refused {
             }
             NoRoute::UnknownPath => {
                 Self::new(StatusCode::NOT_FOUND, Reason::NoRoute, "this path is not served here")
+            }
+            NoRoute::Unmet => {
+                Self::new(StatusCode::NOT_FOUND, Reason::NoRoute, "this path is not served for such requests")
             }
         }
     }
@@ -49,7 +56,10 @@ impl Refused {
     }
 
     /// The answer: a short text with the reason's code, so that a client's complaint can be matched with the log.
-    pub(crate) fn response(&self) -> Response<Body> {
+    pub(crate) fn response(&self, is_grpc: bool) -> Response<Body> {
+        if is_grpc {
+            return super::grpc::refusal(self);
+        }
         let mut response = Response::new(Body::text(format!("{} ({})\n", self.text, self.reason.code())));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -7,7 +7,8 @@ use steer::ids::PlacementId;
 use steer::spec::State;
 
 use super::Worker;
-use crate::forward::{Origin, PathTimes, connect};
+use crate::connect::{PathTimes, Purpose};
+use crate::forward::{Origin, connect};
 
 /// How often a worker looks after its connections and hands over its log.
 const EVERY: Duration = Duration::from_millis(250);
@@ -103,9 +104,8 @@ fn warm_up(worker: &Rc<Worker>) {
     for (origin, times) in cold.into_iter().take(OPEN_AT_ONCE.min(limit - idle)) {
         let worker = worker.clone();
         tokio::task::spawn_local(async move {
-            match connect(&origin, times).await {
-                Ok(conn) => conn.give_back(worker.clock.now()),
-                Err(_) => worker.report_failure(&origin, 0),
+            if let Ok(conn) = connect(&worker, &origin, times, Purpose::Requests).await {
+                conn.give_back(worker.clock.now());
             }
         });
     }

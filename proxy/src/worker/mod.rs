@@ -3,6 +3,7 @@
 //! Connections, counters and its view of the table belong to it alone; a request takes no lock and writes no memory that
 //! another request's processor writes. What workers share they only read: the snapshot, the settings, the databases.
 
+mod handle;
 mod maintain;
 mod target;
 mod view;
@@ -19,8 +20,9 @@ use http::HeaderValue;
 use steer::draw::Rng;
 use tokio::sync::mpsc;
 
+pub(crate) use handle::RouteHandle;
 pub(crate) use maintain::maintain;
-pub(crate) use target::{Asked, Target, Tried};
+pub(crate) use target::{Asked, Chosen, Direct, Target, Tried};
 pub(crate) use view::OriginTlsStore;
 use view::View;
 
@@ -69,6 +71,8 @@ pub(crate) struct Worker {
     view: RefCell<View>,
     rng: RefCell<Rng>,
     nothing: Arc<RequestSeries>,
+    /// The name of no region.
+    nowhere: Rc<str>,
     /// Requests decided, to sample some of them.
     seen: Cell<u32>,
 }
@@ -108,6 +112,7 @@ impl Worker {
             view: RefCell::new(view),
             rng: RefCell::new(Rng::new(seed)),
             nothing: shard.requests("-", "-"),
+            nowhere: "-".into(),
             seen: Cell::new(0),
             shard,
         })

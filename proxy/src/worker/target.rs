@@ -8,21 +8,38 @@ use steer::attempt::next_placement;
 use steer::client::Client;
 use steer::decide::{Decision, Refusal, decide, plan_in_lane};
 use steer::ids::{OriginId, PlacementId, RouteId};
+use steer::matching::RequestHead;
 use steer::pick::pick;
 use steer::signals::Signals;
 
-use super::view::{Resolved, RouteHandle};
-use super::{SAMPLE_ALL_OF_FIRST, SAMPLE_EVERY, Worker};
-use crate::forward::{Origin, PathTimes};
+use super::view::Resolved;
+use super::{RouteHandle, SAMPLE_ALL_OF_FIRST, SAMPLE_EVERY, Worker};
+use crate::connect::PathTimes;
+use crate::forward::Origin;
 use crate::observe::RequestSeries;
 use crate::request::Refused;
 
 /// What a decision needs to know of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
-    pub(crate) host: &'a str,
-    pub(crate) path: &'a str,
+    pub(crate) head: RequestHead<'a>,
     pub(crate) client: &'a Client,
+}
+
+/// What becomes of a request.
+pub(crate) enum Chosen {
+    /// It goes to an origin.
+    Origin(Target),
+    /// Its route says the answer.
+    Direct(Direct),
+}
+
+/// A route that says the answer, and where that is counted.
+pub(crate) struct Direct {
+    pub(crate) route: Rc<RouteHandle>,
+    pub(crate) series: Arc<RequestSeries>,
+    /// The table's version.
+    pub(crate) version: u64,
 }
 
 /// Where an attempt goes, and what is told about it.
@@ -55,15 +72,23 @@ impl Tried {
 }
 
 impl Worker {
-    /// Where a request's first attempt goes.
-    pub(crate) fn first_target(&self, asked: &Asked<'_>) -> Result<Target, Refused> {
+    /// What becomes of a request, and where its first attempt goes.
+    pub(crate) fn choose(&self, asked: &Asked<'_>) -> Result<Chosen, Refused> {
         let mut view = self.view.borrow_mut();
         let mut resolved = view.current();
-        let decided = decide(&resolved.snapshot.world(), asked.host, asked.path, asked.client, &mut ());
-        let (route, decision) = decided.map_err(|refusal| match refusal {
-            Refusal::NoRoute(why) => Refused::no_route(why),
-            Refusal::NoCandidate(cause) => Refused::no_candidate(cause),
-        })?;
+        let (route, decision) = match decide(&resolved.snapshot.world(), &asked.head, asked.client, &mut ()) {
+            Ok(decided) => decided,
+            Err(Refusal::NoRoute(why)) => return Err(Refused::no_route(why)),
+            Err(Refusal::NoCandidate(cause)) => return Err(Refused::no_candidate(cause)),
+            Err(Refusal::Answered(route)) => {
+                let route = resolved.route(route);
+                return Ok(Chosen::Direct(Direct {
+                    series: resolved.series(&route, &self.nowhere),
+                    version: resolved.snapshot.version.about.version,
+                    route,
+                }));
+            }
+        };
         self.remember(&resolved, &decision, asked.client);
         let origin = self.pick_origin(&mut resolved, decision.first, &Tried::default());
         let origin = origin.ok_or(Refused::no_candidate(steer::decide::Cause::Unhealthy))?;
@@ -74,7 +99,7 @@ impl Worker {
             let mut spilled = series.spilled_to.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *spilled.entry(origin.region.to_string()).or_default() += 1;
         }
-        Ok(target(&mut resolved, route, &decision, origin))
+        Ok(Chosen::Origin(target(&mut resolved, route, &decision, origin)))
     }
 
     /// Where the `number`th attempt goes, after one at `failed`. Decided anew, under the snapshot of this moment.
@@ -88,8 +113,8 @@ impl Worker {
         let mut view = self.view.borrow_mut();
         let mut resolved = view.current();
         let snapshot = resolved.snapshot.clone();
-        let route = snapshot.table().router.find(asked.host, asked.path).ok()?;
-        let lane = snapshot.table().route(route).lane;
+        let route = snapshot.table().router.find(&asked.head).ok()?;
+        let lane = snapshot.table().route(route).forward()?.lane;
         let (decision, plan) = plan_in_lane(&snapshot.world(), lane, asked.client, &mut ()).ok()?;
         let exhausted: Vec<PlacementId> =
             plan.iter().copied().filter(|placement| !has_untried(&mut resolved, *placement, tried)).collect();
@@ -152,9 +177,12 @@ fn target(resolved: &mut Resolved<'_>, route: RouteId, decision: &Decision, orig
     let natural_region =
         natural.map(|natural| table.region(table.placement(natural).region).name.as_str().into());
     let latency_ms = resolved.placement_of(&origin).and_then(|placement| latency_ms(resolved, placement));
+    let mut times = PathTimes::of(latency_ms);
+    let connect = route.route.forward().and_then(|forward| forward.timeouts.connect);
+    times.connect = connect.map_or(times.connect, Into::into);
     Target {
         series: resolved.series(&route, &origin.region),
-        times: PathTimes::of(latency_ms),
+        times,
         version: resolved.snapshot.version.about.version,
         natural_region,
         spilled: decision.spilled_from.is_some(),

@@ -16,10 +16,12 @@ use control::vitals::OriginVitals;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use steer::ids::{OriginId, PlacementId, RouteId};
-use steer::table::{OriginHost, OriginTls};
+use steer::table::OriginHost;
 use steer::{Defect, KeyPath, Table};
 
-use crate::forward::{Origin, Transport};
+use super::handle::RouteHandle;
+use crate::connect::{OriginTls, Transport};
+use crate::forward::Origin;
 use crate::observe::{RequestSeries, Shard};
 use crate::tls;
 
@@ -45,14 +47,6 @@ pub(super) struct Handles {
     version: Option<Arc<Version>>,
     origins: Vec<Option<Rc<Origin>>>,
     routes: Vec<Option<Rc<RouteHandle>>>,
-}
-
-/// A route as a worker counts it.
-pub(crate) struct RouteHandle {
-    pub(crate) name: Rc<str>,
-    pub(crate) policy: Option<Rc<str>>,
-    /// The numbers of its requests, by the region that answers.
-    series: std::cell::RefCell<Vec<(Rc<str>, Arc<RequestSeries>)>>,
 }
 
 impl View {
@@ -149,27 +143,13 @@ impl Resolved<'_> {
 
     /// The handle of a route.
     pub(super) fn route(&mut self, id: RouteId) -> Rc<RouteHandle> {
-        let table = self.snapshot.table();
-        let make = || {
-            let route = table.route(id);
-            Rc::new(RouteHandle {
-                name: route.name.as_str().into(),
-                policy: table.lane(route.lane).policy.as_deref().map(Into::into),
-                series: std::cell::RefCell::default(),
-            })
-        };
+        let make = || Rc::new(RouteHandle::new(self.snapshot.table(), id));
         self.handles.routes[id.index()].get_or_insert_with(make).clone()
     }
 
-    /// The numbers of a route's requests that a region answers.
+    /// The numbers of a route's requests that a region answers; `-` where none does.
     pub(super) fn series(&self, route: &RouteHandle, region: &Rc<str>) -> Arc<RequestSeries> {
-        let mut known = route.series.borrow_mut();
-        if let Some((_, series)) = known.iter().find(|(name, _)| Rc::ptr_eq(name, region) || name == region) {
-            return series.clone();
-        }
-        let series = self.shard.requests(&route.name, region);
-        known.push((region.clone(), series.clone()));
-        series
+        route.series(self.shard, region)
     }
 
     /// The id of a placement in this table, by what was learnt about it.
@@ -236,14 +216,15 @@ impl OriginTlsStore {
     pub(crate) fn transport(&self, table: &Table, id: OriginId) -> Transport {
         let origin = table.origin(id);
         let pool = table.pool(table.placement(origin.placement).pool);
-        let Some(tls) = &pool.tls else { return Transport::Plain };
+        let protocol = pool.protocol;
+        let Some(tls) = &pool.tls else { return Transport { protocol, tls: None } };
         let configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
         let config = configs.get(&tls.ca_file).cloned().expect("a published table was checked");
-        Transport::Tls { config, name: server_name(tls, &origin.host) }
+        Transport { protocol, tls: Some(OriginTls { config, name: server_name(tls, &origin.host) }) }
     }
 }
 
-fn server_name(tls: &OriginTls, host: &OriginHost) -> ServerName<'static> {
+fn server_name(tls: &steer::table::OriginTls, host: &OriginHost) -> ServerName<'static> {
     let by_host = || match host {
         OriginHost::Ip(address) => ServerName::from(*address),
         OriginHost::Name(name) => ServerName::try_from(name.clone()).expect("a compiled host is a DNS name"),

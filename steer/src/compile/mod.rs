@@ -5,6 +5,9 @@
 //!
 //! Ranges are checked again here although the schema states them too: a spec may come from code.
 
+mod actions;
+mod lanes;
+mod matching;
 mod policies;
 mod pools;
 mod routes;
@@ -32,6 +35,8 @@ impl Table {
         if compiler.defects.is_empty() { Ok(compiler.table) } else { Err(compiler.defects) }
     }
 }
+
+const NOWHERE: &str = "requests for it would have nowhere to go";
 
 struct Compiler<'a> {
     table: Table,

@@ -33,6 +33,7 @@ impl Compiler<'_> {
                 name: spec.name.0.clone(),
                 probe,
                 tls,
+                protocol: spec.protocol,
                 placements: start..self.table.placements.len(),
             });
         }

@@ -1,16 +1,14 @@
-//! Routes: hosts, paths, and the lanes that alike ones share.
+//! Routes: their hosts, the router of all of them, and where each leads.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Compiler, is_dns_name};
+use super::{Compiler, NOWHERE, is_dns_name};
 use crate::defect::KeyPath;
-use crate::ids::{LaneId, PoolId, RegionId, RouteId};
+use crate::ids::{PoolId, RouteId};
+use crate::route::{Action, Forward, Route};
 use crate::router::{Claim, Router};
-use crate::spec::{Name, PolicySpec, RouteSpec, Steering};
-use crate::table::{Candidate, Exclusion, Lane, Route};
-
-const NOWHERE: &str = "requests for it would have nowhere to go";
+use crate::spec::{PolicySpec, RouteSpec, Steering};
 
 impl<'a> Compiler<'a> {
     pub(super) fn routes(&mut self, specs: &'a [RouteSpec], policies: &BTreeMap<&'a str, &'a PolicySpec>) {
@@ -28,35 +26,25 @@ impl<'a> Compiler<'a> {
             .zip(&self.table.pools)
             .map(|(id, pool)| (pool.name.clone(), id))
             .collect();
-        let mut hosts: Vec<Vec<String>> = Vec::with_capacity(specs.len());
         for (index, spec) in specs.iter().enumerate() {
             let path = root.index(index);
-            hosts.push(self.hosts(spec, &path));
-            self.path_prefix(spec, &path);
-            let policy = self.policy_of(spec, policies, &path);
-            let pool = pools.get(&spec.pool.0).copied();
-            if pool.is_none() {
-                self.unknown(
-                    "pool",
-                    &spec.pool,
-                    pools.keys().map(String::as_str),
-                    &path.key("pool"),
-                    NOWHERE,
-                );
-            }
-            let lane = pool.map(|pool| self.lane(pool, spec, policy, &path)).unwrap_or_default();
-            self.table.routes.push(Route {
+            let route = Route {
                 name: spec.name.0.clone(),
-                hosts: hosts[index].clone(),
-                path_prefix: spec.path_prefix.clone(),
-                lane,
-            });
+                hosts: self.hosts(spec, &path),
+                path: self.path_rule(spec, &path),
+                conditions: self.conditions(spec, &path),
+                action: self.action(spec, policies, &pools, &path),
+                response_headers: self
+                    .header_rules(spec.response_headers.as_ref(), &path.key("response_headers")),
+            };
+            self.table.routes.push(route);
         }
         let claims: Vec<Claim<'_>> = (0..)
             .map_while(RouteId::new)
-            .zip(specs.iter().zip(&hosts))
-            .flat_map(|(route, (spec, hosts))| {
-                hosts.iter().map(move |host| Claim { host, path: &spec.path_prefix, route })
+            .zip(&self.table.routes)
+            .flat_map(|(route, compiled)| {
+                let Route { hosts, path, conditions, .. } = compiled;
+                hosts.iter().map(move |host| Claim { host, path, conditions, route })
             })
             .collect();
         let (router, clashes) = Router::of(&claims);
@@ -64,7 +52,7 @@ impl<'a> Compiler<'a> {
             let (first, second) = (clash.first.index(), clash.second.index());
             self.defect(
                 root.index(second),
-                format!("route {:?} serves the same host and path_prefix", specs[first].name.0),
+                format!("route {:?} serves the same host, path and conditions", specs[first].name.0),
                 "this route would never be reached",
                 "path_prefix = \"/api\"",
             );
@@ -79,9 +67,10 @@ impl<'a> Compiler<'a> {
         for (index, written) in spec.hosts.iter().enumerate() {
             let host = written.to_ascii_lowercase();
             let is_address = written.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-            if !is_dns_name(&host) && !is_address {
+            let name = host.strip_prefix("*.").unwrap_or(&host);
+            if !is_dns_name(name) && !is_address && host != "*" {
                 let problem = if written.contains('*') {
-                    format!("{written:?} is a pattern; hosts are matched exactly")
+                    format!("{written:?} is no wildcard: only `*` alone and a leading `*.` are")
                 } else if written.contains(':') {
                     format!("{written:?} has a port; hosts are matched without one")
                 } else {
@@ -108,17 +97,61 @@ impl<'a> Compiler<'a> {
         hosts
     }
 
-    fn path_prefix(&mut self, spec: &RouteSpec, path: &KeyPath) {
-        let prefix = &spec.path_prefix;
-        let printable = prefix.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
-        if !prefix.starts_with('/') || !printable || prefix.contains("//") {
-            self.defect(
-                path.key("path_prefix"),
-                format!("{prefix:?} is not the beginning of a path"),
-                "no request could match it",
-                "path_prefix = \"/api\"",
-            );
+    /// What a route does.
+    fn action(
+        &mut self,
+        spec: &'a RouteSpec,
+        policies: &BTreeMap<&'a str, &'a PolicySpec>,
+        pools: &BTreeMap<String, PoolId>,
+        path: &KeyPath,
+    ) -> Action {
+        let given = [
+            ("pool", spec.pool.is_some()),
+            ("redirect", spec.redirect.is_some()),
+            ("respond", spec.respond.is_some()),
+        ];
+        let mut given = given.into_iter().filter(|(_, is_given)| *is_given).map(|(key, _)| key);
+        match (given.next(), given.next()) {
+            (None, _) => self.defect(
+                path.clone(),
+                "the route has no pool, and neither redirects nor responds".to_owned(),
+                NOWHERE,
+                "pool = \"web\"",
+            ),
+            (Some(first), Some(second)) => self.defect(
+                path.key(second),
+                format!("the route has {first} too"),
+                "either could be meant",
+                "a route for each",
+            ),
+            _ => {}
         }
+        if spec.pool.is_none() && (spec.redirect.is_some() || spec.respond.is_some()) {
+            self.only_of_pools(spec, path);
+        }
+        if let Some(redirect) = &spec.redirect {
+            return Action::Redirect(self.redirect(redirect, spec, &path.key("redirect")));
+        }
+        if let Some(respond) = &spec.respond {
+            return Action::Respond(self.respond(respond, &path.key("respond")));
+        }
+        let policy = self.policy_of(spec, policies, path);
+        let Some(name) = &spec.pool else { return Action::Forward(Forward::default()) };
+        let pool = pools.get(&name.0).copied();
+        if pool.is_none() {
+            let known = pools.keys().map(String::as_str);
+            self.unknown("pool", name, known, &path.key("pool"), NOWHERE);
+        }
+        let lane = pool.map(|pool| self.lane(pool, spec, policy, path)).unwrap_or_default();
+        let headers = path.key("request_headers");
+        let (new_path, host) = self.rewrite(spec, &path.key("rewrite"));
+        Action::Forward(Forward {
+            lane,
+            path: new_path,
+            host,
+            headers: self.header_rules(spec.request_headers.as_ref(), &headers),
+            timeouts: self.timeouts(spec, &path.key("timeouts")),
+        })
     }
 
     fn policy_of(
@@ -150,80 +183,5 @@ impl<'a> Compiler<'a> {
             self.unknown("policy", name, known, &path.key("policy"), "no region could be chosen for it");
         }
         policy
-    }
-
-    fn lane(
-        &mut self,
-        pool: PoolId,
-        spec: &'a RouteSpec,
-        policy: Option<&'a PolicySpec>,
-        path: &KeyPath,
-    ) -> LaneId {
-        let steering = policy.map_or(spec.steering.unwrap_or_default(), |policy| policy.steering);
-        let key = (pool, policy.map(|policy| policy.name.0.as_str()), steering as u8, &*spec.jurisdictions);
-        if let Some(lane) = self.lanes.get(&key) {
-            return *lane;
-        }
-        let order: Option<Vec<RegionId>> = (steering == Steering::ActivePassive)
-            .then(|| self.ids(policy.and_then(|policy| policy.order.as_deref()).unwrap_or_default()));
-        let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
-        for placement in self.table.placements_of(pool) {
-            let placed = self.table.placement(placement);
-            let region = self.table.region(placed.region);
-            let permitted = spec.jurisdictions.is_empty()
-                || region.jurisdiction.as_ref().is_some_and(|at| spec.jurisdictions.contains(at));
-            let listed = order.as_ref().is_none_or(|order| order.contains(&placed.region));
-            match (permitted, listed) {
-                (false, _) => excluded.push((placement, Exclusion::Jurisdiction)),
-                (_, false) => excluded.push((placement, Exclusion::NotListed)),
-                _ => candidates.push(Candidate {
-                    placement,
-                    region: placed.region,
-                    hash: region.hash,
-                    bias_ms: region.bias_ms,
-                    max_in_flight: placed.max_in_flight.unwrap_or(u32::MAX),
-                }),
-            }
-        }
-        match &order {
-            Some(order) => candidates
-                .sort_by_key(|candidate| order.iter().position(|region| *region == candidate.region)),
-            None => candidates.sort_by_key(|candidate| candidate.region),
-        }
-        if candidates.is_empty() && self.defects.is_empty() {
-            let (key, problem) = if spec.jurisdictions.is_empty() {
-                ("policy", format!("pool {:?} has no placement in the policy's order", spec.pool.0))
-            } else {
-                let wanted = spec.jurisdictions.join(", ");
-                ("jurisdictions", format!("pool {:?} has no placement in {wanted}", spec.pool.0))
-            };
-            self.defect(path.key(key), problem, NOWHERE, "jurisdictions = [\"EU\"]");
-        }
-        let preferred = |names: &Vec<Name>| self.ids(names);
-        let lane = Lane {
-            pool,
-            policy: policy.map(|policy| policy.name.0.clone()),
-            steering,
-            on_all_down: policy.map(|policy| policy.on_all_down).unwrap_or_default(),
-            failback: policy.and_then(|policy| policy.failback).unwrap_or_default(),
-            jurisdictions: spec.jurisdictions.clone(),
-            points: candidates.iter().map(|candidate| self.table.region(candidate.region).point).collect(),
-            candidates,
-            excluded,
-            countries: policy
-                .map(|policy| {
-                    policy.countries.iter().map(|(code, names)| (*code, preferred(names))).collect()
-                })
-                .unwrap_or_default(),
-            continents: policy
-                .map(|policy| {
-                    policy.continents.iter().map(|(code, names)| (*code, preferred(names))).collect()
-                })
-                .unwrap_or_default(),
-        };
-        let id = LaneId::new(self.table.lanes.len()).unwrap_or_default();
-        self.table.lanes.push(lane);
-        self.lanes.insert(key, id);
-        id
     }
 }

@@ -6,15 +6,19 @@
 //!
 //! Each doc comment below is shown to operators. A key that nothing enforces has no place here.
 
+mod action;
+mod condition;
 mod name;
 mod policy;
 mod pool;
 mod region;
 mod route;
 
+pub use action::{HeaderRulesSpec, RedirectSpec, RespondSpec, RewriteSpec, Scheme, TimeoutsSpec};
+pub use condition::ConditionSpec;
 pub use name::Name;
 pub use policy::{Failback, OnAllDown, PolicySpec, Steering};
-pub use pool::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec};
+pub use pool::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec, Protocol};
 pub use region::{RegionSpec, State};
 pub use route::RouteSpec;
 

@@ -18,8 +18,25 @@ pub struct PoolSpec {
     /// Present: origins are reached over TLS 1.3 and their certificates are verified. Absent: plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<OriginTlsSpec>,
+    /// What is spoken to the origins, probes included.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// The pool's presence in each region.
     pub placements: Vec<PlacementSpec>,
+}
+
+/// What is spoken to origins.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline, extend("examples" = ["http2"]))]
+pub enum Protocol {
+    /// With `tls`, HTTP/2 where the origin takes it (ALPN), else HTTP/1.1. Without, HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone; without `tls` by prior knowledge, as gRPC servers speak it.
+    Http2,
 }
 
 /// One pool's presence in one region.

@@ -1,6 +1,9 @@
 //! What the compiler refuses, and how it says so.
 
-use steer::spec::{Failback, OriginTlsSpec, PlacementSpec, ProbeKind, State, Steering};
+use steer::spec::{
+    ConditionSpec, Failback, HeaderRulesSpec, OriginTlsSpec, PlacementSpec, ProbeKind, RedirectSpec,
+    RespondSpec, RewriteSpec, RouteSpec, Scheme, State, Steering, TimeoutsSpec,
+};
 use steer::{Span, Spec, Table};
 
 use crate::world::{REGIONS, spec};
@@ -89,15 +92,19 @@ fn every_mistake_has_its_place() {
     );
     refused(|spec| spec.policies[0].steering = Steering::ActivePassive, "policies[0]", "needs an order");
     refused(
-        |spec| spec.routes[0].pool = "wob".into(),
+        |spec| spec.routes[0].pool = Some("wob".into()),
         "routes[0].pool",
         "no pool is named \"wob\" (there are web)",
     );
     refused(|spec| spec.routes[0].policy = Some("q".into()), "routes[0].policy", "no policy is named");
     refused(|spec| spec.routes[0].steering = Some(Steering::Geo), "routes[0].steering", "names a policy too");
-    refused(|spec| spec.routes[0].hosts = vec!["*.a.test".into()], "routes[0].hosts[0]", "is a pattern");
+    refused(|spec| spec.routes[0].hosts = vec!["a.*.test".into()], "routes[0].hosts[0]", "is no wildcard");
     refused(|spec| spec.routes[0].hosts = vec!["a.test:80".into()], "routes[0].hosts[0]", "has a port");
-    refused(|spec| spec.routes[0].path_prefix = "api".into(), "routes[0].path_prefix", "beginning of a path");
+    refused(
+        |spec| spec.routes[0].path_prefix = Some("api".into()),
+        "routes[0].path_prefix",
+        "beginning of a path",
+    );
     refused(
         |spec| spec.routes[0].jurisdictions = vec!["EU".into()],
         "routes[0].jurisdictions",
@@ -110,7 +117,7 @@ fn every_mistake_has_its_place() {
             spec.routes.push(twin);
         },
         "routes[1]",
-        "serves the same host and path_prefix",
+        "serves the same host, path and conditions",
     );
 }
 
@@ -122,7 +129,7 @@ fn all_mistakes_are_named_at_once() {
         spec.pools[0].placements[0].origins = vec!["x".into(), "y".into()];
         spec.pools[0].placements[1].region = "mars".into();
         spec.policies[0].order = Some(vec!["mars".into()]);
-        spec.routes[0].pool = "wob".into();
+        spec.routes[0].pool = Some("wob".into());
     });
     assert_eq!(found.len(), 8, "{found:#?}");
 }
@@ -140,14 +147,14 @@ fn routes_alike_share_a_lane_and_others_do_not() {
     for (name, jurisdictions) in [("b", vec![]), ("c", vec!["EU".to_owned()])] {
         let mut route = spec.routes[0].clone();
         route.name = name.into();
-        route.path_prefix = format!("/{name}");
+        route.path_prefix = Some(format!("/{name}"));
         route.jurisdictions = jurisdictions;
         spec.routes.push(route);
     }
     spec.regions[0].jurisdiction = Some("EU".to_owned());
     let table = Table::compile(&spec).unwrap();
     assert_eq!(table.lanes.len(), 2);
-    assert_eq!(table.routes[0].lane, table.routes[1].lane);
+    assert_eq!(table.routes[0].forward().unwrap().lane, table.routes[1].forward().unwrap().lane);
     assert_eq!(table.lanes[1].candidates.len(), 1);
     assert_eq!(table.lanes[1].excluded.len(), 2);
 }
@@ -165,4 +172,104 @@ fn placement_and_region_combine_to_the_less_willing() {
         [0, 1].map(|index| effective.of_placement(steer::ids::PlacementId::new(index).unwrap()));
     assert_eq!((first.state, first.dial), (State::Drain, 2000));
     assert_eq!((second.state, second.dial), (State::Standby, 10_000));
+}
+
+/// Refused with these words at this key, whatever the route is besides.
+fn route_refused(change: impl FnOnce(&mut RouteSpec), path: &str, words: &str) {
+    refused(|spec| change(&mut spec.routes[0]), path, words);
+}
+
+#[test]
+fn what_a_route_matches_must_make_sense() {
+    let condition = |name: &str, value: Option<&str>, regex: Option<&str>, present| ConditionSpec {
+        name: name.to_owned(),
+        value: value.map(str::to_owned),
+        regex: regex.map(str::to_owned),
+        present,
+    };
+    route_refused(
+        |route| (route.path, route.path_regex) = (Some("/a".into()), Some("/b".into())),
+        "routes[0].path_regex",
+        "has path too",
+    );
+    route_refused(|route| route.path_regex = Some("/(".into()), "routes[0].path_regex", "unclosed group");
+    route_refused(|route| route.path = Some("a".into()), "routes[0].path", "is not a path");
+    route_refused(|route| route.methods = vec!["get".into()], "routes[0].methods[0]", "in capitals");
+    route_refused(|route| route.methods = vec!["TRACE".into()], "routes[0].methods[0]", "never served");
+    route_refused(
+        |route| route.headers = vec![condition("x a", None, None, true)],
+        "routes[0].headers[0].name",
+        "not the name",
+    );
+    route_refused(
+        |route| route.query = vec![condition("a", Some("1"), None, false)],
+        "routes[0].query[0]",
+        "only one can hold",
+    );
+    route_refused(
+        |route| route.query = vec![condition("a", None, Some("["), true)],
+        "routes[0].query[0].regex",
+        "not a regular expression",
+    );
+    route_refused(|route| route.hosts = vec!["*a.test".into()], "routes[0].hosts[0]", "no wildcard");
+}
+
+#[test]
+fn what_a_route_does_must_make_sense() {
+    let rules = |name: &str, value: &str| HeaderRulesSpec {
+        set: [(name.to_owned(), value.to_owned())].into(),
+        ..HeaderRulesSpec::default()
+    };
+    let to_https = || RedirectSpec { scheme: Some(Scheme::Https), ..RedirectSpec::default() };
+    route_refused(|route| route.pool = None, "routes[0]", "no pool");
+    route_refused(|route| route.redirect = Some(to_https()), "routes[0].redirect", "has pool too");
+    route_refused(
+        |route| (route.pool, route.redirect) = (None, Some(to_https())),
+        "routes[0].policy",
+        "policy means nothing",
+    );
+    route_refused(
+        |route| {
+            (route.pool, route.policy) = (None, None);
+            route.redirect = Some(RedirectSpec::default());
+        },
+        "routes[0].redirect",
+        "where they are",
+    );
+    route_refused(
+        |route| {
+            (route.pool, route.policy) = (None, None);
+            route.respond = Some(RespondSpec { status: 204, body: "x".into(), ..RespondSpec::default() });
+        },
+        "routes[0].respond.body",
+        "has no body",
+    );
+    for name in ["Host", "content-length", "x-nearside-region"] {
+        let path = format!("routes[0].request_headers.set.{name}");
+        route_refused(|route| route.request_headers = Some(rules(name, "1")), &path, "not for rules");
+    }
+    route_refused(
+        |route| route.response_headers = Some(rules("x-a", "1\r\nx-b: 2")),
+        "routes[0].response_headers.set.x-a",
+        "not the value",
+    );
+    route_refused(
+        |route| {
+            let prefix = Some("/v2".to_owned());
+            (route.path, route.rewrite) =
+                (Some("/a".into()), Some(RewriteSpec { prefix, ..RewriteSpec::default() }));
+        },
+        "routes[0].rewrite.prefix",
+        "no path_prefix",
+    );
+    route_refused(
+        |route| route.rewrite = Some(RewriteSpec { host: Some("a b".into()), ..RewriteSpec::default() }),
+        "routes[0].rewrite.host",
+        "not a host",
+    );
+    route_refused(
+        |route| route.timeouts = Some(TimeoutsSpec { total: Some(Span::ZERO), ..TimeoutsSpec::default() }),
+        "routes[0].timeouts.total",
+        "between 1ms and 24h",
+    );
 }

@@ -188,8 +188,7 @@ pub(crate) fn spec(regions: &[(&str, f64, f64)], steering: Steering) -> Spec {
         routes: vec![RouteSpec {
             name: "all".into(),
             hosts: vec!["www.example.com".to_owned()],
-            path_prefix: "/".to_owned(),
-            pool: "web".into(),
+            pool: Some("web".into()),
             policy: Some("p".into()),
             ..RouteSpec::default()
         }],

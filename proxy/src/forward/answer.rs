@@ -1,0 +1,141 @@
+//! The answer that a client gets: an origin's, the route's own, or a refusal.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use steer::attempt::Progress;
+use steer::matching::RequestHead;
+use steer::route::Action;
+
+use super::attempt::{Answer, Failed, How, Lease};
+use super::body::Body;
+use super::record::Record;
+use super::relay::{Patience, Relay};
+use super::upgrade;
+use crate::observe::Reason;
+use crate::request::{self, Forwarding, Refused};
+use crate::worker::{Direct, RouteHandle, Worker};
+
+/// The answer to a request that no attempt could get answered.
+pub(super) fn give_up(failed: Failed, is_safe: bool, used_up: bool) -> Refused {
+    let status = match failed.how {
+        How::Timeout | How::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+        How::Connect => StatusCode::SERVICE_UNAVAILABLE,
+        How::Reset | How::Protocol => StatusCode::BAD_GATEWAY,
+        How::Client => StatusCode::BAD_REQUEST,
+        How::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
+    };
+    let may_have_run = failed.progress == Progress::Sent && !is_safe;
+    let (reason, text) = match failed.how {
+        How::Client => (Reason::ClientGone, "the request ended early"),
+        How::NoUpgrade => (failed.how.reason(), "this is served over HTTP/2 alone, without upgrades"),
+        _ if may_have_run => (Reason::Uncertain, "no answer came, and the request may have been carried out"),
+        How::Connect | How::ConnectTimeout => (failed.how.reason(), "no region could be reached"),
+        _ if used_up => (Reason::RetriesExhausted, "no region answered"),
+        How::Timeout => (failed.how.reason(), "the answer took too long"),
+        How::Reset => (failed.how.reason(), "the answer broke off"),
+        How::Protocol => (failed.how.reason(), "the answer was not valid"),
+    };
+    Refused::new(status, reason, text)
+}
+
+/// Passes an answer on.
+pub(super) fn deliver(
+    worker: &Rc<Worker>,
+    answer: Answer,
+    mut record: Record,
+    reason: Reason,
+    route: &RouteHandle,
+    patience: Patience,
+    upgrade: Option<OnUpgrade>,
+) -> Response<Body> {
+    let Answer { mut response, lease, began_at } = answer;
+    record.answer(response.status().as_u16(), reason);
+    record.began_at(began_at);
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return switch(worker, response, lease, record, upgrade);
+    }
+    request::strip_response(response.headers_mut());
+    route.response_edits.apply(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    let (head, body) = response.into_parts();
+    Response::from_parts(head, Body::Relay(Relay::new(body, lease, record, patience)))
+}
+
+/// Turns both connections into a tunnel, if the client asked for one.
+fn switch(
+    worker: &Rc<Worker>,
+    mut response: Response<Incoming>,
+    lease: Lease,
+    record: Record,
+    upgrade: Option<OnUpgrade>,
+) -> Response<Body> {
+    let Some(client) = upgrade else {
+        let text = "the origin switched protocols without being asked";
+        return refuse(record, &Refused::new(StatusCode::BAD_GATEWAY, Reason::OriginProtocol, text));
+    };
+    let origin = hyper::upgrade::on(&mut response);
+    let protocol = response.headers().get(header::UPGRADE).cloned();
+    request::strip_response(response.headers_mut());
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        headers.insert(header::UPGRADE, protocol);
+    }
+    worker.shard.upgrades.one();
+    upgrade::join(client, origin, lease, record, worker.settings.limits.stream_idle_timeout);
+    response.map(|_| Body::Empty)
+}
+
+/// What the route itself says.
+pub(super) fn direct(
+    mut record: Record,
+    direct: &Direct,
+    head: &RequestHead<'_>,
+    forwarding: &Forwarding<'_>,
+) -> Response<Body> {
+    let Direct { route, series, version } = direct;
+    record.belongs_to(series.clone());
+    if let Some(log) = record.details() {
+        log.route = Some(route.name.clone());
+        log.table = *version;
+    }
+    let mut response = Response::new(Body::Empty);
+    let status = match &route.route.action {
+        Action::Redirect(redirect) => {
+            let is_tls = forwarding.is_tls;
+            let location = redirect.location(&route.route, head, forwarding.authority.as_str(), is_tls);
+            let Ok(location) = HeaderValue::from_bytes(location.as_bytes()) else {
+                return refuse(record, &Refused::bad("a target that cannot be redirected"));
+            };
+            response.headers_mut().insert(header::LOCATION, location);
+            redirect.status
+        }
+        Action::Respond(respond) => {
+            if !respond.body.is_empty() {
+                let kind = HeaderValue::from_str(&respond.content_type).expect("a compiled type is a value");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                record.sent(if head.method == "HEAD" { 0 } else { respond.body.len() });
+                *response.body_mut() = Body::Text(Bytes::from(respond.body.clone()));
+            }
+            respond.status
+        }
+        Action::Forward(_) => unreachable!("a route with a pool has no answer of its own"),
+    };
+    *response.status_mut() = StatusCode::from_u16(status).expect("a compiled status is one");
+    route.response_edits.apply(response.headers_mut());
+    record.answer(status, Reason::None);
+    record.finish();
+    response
+}
+
+/// Says no.
+pub(super) fn refuse(mut record: Record, refused: &Refused) -> Response<Body> {
+    let is_grpc = record.is_grpc;
+    record.answer(refused.status.as_u16(), refused.reason);
+    record.finish();
+    refused.response(is_grpc)
+}

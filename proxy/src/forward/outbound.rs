@@ -1,0 +1,85 @@
+//! The request that an attempt sends: the client's, as the route changes it and the version of HTTP wants it.
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Uri, header};
+use steer::attempt::Progress;
+
+use super::attempt::Sendable;
+use super::replay::{Inbound, ToOrigin};
+use crate::connect::{Purpose, absolute};
+use crate::request;
+use crate::worker::{Target, Worker};
+
+/// The request of one attempt.
+pub(super) struct Outbound<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) body: &'a Inbound,
+    pub(super) is_safe: bool,
+    pub(super) is_upgrade: bool,
+    pub(super) worker: &'a Worker,
+    pub(super) target: &'a Target,
+    pub(super) number: u32,
+}
+
+impl Outbound<'_> {
+    /// The path and query that the origin sees.
+    fn path_and_query(&self) -> PathAndQuery {
+        let uri = &self.head.uri;
+        let same = || uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let Some(path) = self.target.route.new_path(uri.path()) else { return same() };
+        let new = match uri.query() {
+            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+            None => PathAndQuery::try_from(path),
+        };
+        // A part of a sound path is sound.
+        new.unwrap_or_else(|_| same())
+    }
+}
+
+impl Sendable for Outbound<'_> {
+    fn build(&self, is_http2: bool) -> Request<ToOrigin> {
+        let origin = &self.target.origin;
+        let (body, gate) = self.body.attempt(!is_http2);
+        let mut request = Request::new(body);
+        *request.method_mut() = self.head.method.clone();
+        let mut headers = self.head.headers.clone();
+        self.target.route.request_edits.apply(&mut headers);
+        headers.insert(request::X_NEARSIDE_POP, self.worker.pop_header.clone());
+        headers.insert(request::X_NEARSIDE_REGION, origin.region_header.clone());
+        headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(self.number));
+        if let Some(host) = &self.target.route.host {
+            headers.insert(header::HOST, host.clone());
+        }
+        let path = self.path_and_query();
+        *request.uri_mut() = if is_http2 {
+            // HTTP/2 knows neither: what they say is said otherwise (RFC 9113, 8.2.2 and 8.3.1).
+            headers.remove(header::CONNECTION);
+            let host = headers.remove(header::HOST);
+            let uri = host.and_then(|host| absolute(origin.transport.scheme(), &host, path.clone()));
+            uri.unwrap_or_else(|| Uri::from(path))
+        } else {
+            Uri::from(path)
+        };
+        if let Some(gate) = gate {
+            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+            *request.headers_mut() = headers;
+            gate.listen(&mut request);
+        } else {
+            *request.headers_mut() = headers;
+        }
+        request
+    }
+
+    fn purpose(&self) -> Purpose {
+        if self.is_upgrade { Purpose::Upgrade } else { Purpose::Requests }
+    }
+
+    fn may_repeat(&self, progress: Progress) -> bool {
+        progress.may_move(self.is_safe, self.body.is_whole())
+    }
+
+    fn body_progress(&self) -> u64 {
+        self.body.bytes()
+    }
+}

@@ -1,0 +1,110 @@
+//! How long requests may take, and the code that each limit has.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use testkit::{Body, Client, EdgeBuilder, Origin, table_with, text};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::NEARSIDE;
+
+/// An origin that answers at once, says a word every 20 ms `words` times, and then nothing more.
+async fn trickling(words: usize) -> Origin {
+    Origin::with(move |request| async move {
+        if request.uri().path() == "/never" {
+            std::future::pending::<()>().await;
+        }
+        let (feed, mut receiver) = mpsc::channel::<Frame<Bytes>>(1);
+        tokio::spawn(async move {
+            for _ in 0..words {
+                let _ = feed.send(Frame::data(Bytes::from_static(b"word"))).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            feed.closed().await;
+        });
+        let frames = futures_of(move |cx| receiver.poll_recv(cx));
+        let body: Body = BodyExt::boxed(StreamBody::new(frames));
+        Response::new(body)
+    })
+    .await
+}
+
+use crate::protocols::futures_of;
+
+/// Status, what the log says of it, and whether the body broke off.
+async fn outcome(timeouts: &str, origin: String, path: &str) -> (u16, String, bool) {
+    let text =
+        table_with(&[("eu", &[origin])], "probe = { kind = \"tcp\" }", &format!("timeouts = {timeouts}"));
+    let edge = EdgeBuilder::new(NEARSIDE, &text).start().await;
+    let mut client = Client::connect(edge.address()).await;
+    let request = http::Request::get(path).header("host", "app.test");
+    let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed();
+    let answer = client.begin(request.body(body).unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    let broke = answer.into_body().collect().await.is_err();
+    let line = edge.access_log_of(1).await.remove(0);
+    (status, line["reason"].as_str().unwrap().to_owned(), broke)
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin() {
+    let origin = trickling(0).await;
+    let outcome = outcome("{ first_byte = \"100ms\" }", origin.host(), "/never").await;
+    assert_eq!(outcome, (504, "UT".to_owned(), false), "there is no other origin");
+}
+
+#[tokio::test]
+async fn an_answer_that_stands_still() {
+    let origin = trickling(10).await;
+    let outcome = outcome("{ idle = \"150ms\" }", origin.host(), "/").await;
+    assert_eq!(outcome, (200, "SI".to_owned(), true));
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_before_its_answer_and_in_it() {
+    let origin = trickling(1000).await;
+    let early = outcome("{ total = \"200ms\" }", origin.host(), "/never").await;
+    assert_eq!(early, (504, "DT".to_owned(), false));
+    let late = outcome("{ total = \"200ms\", idle = \"10s\" }", origin.host(), "/").await;
+    assert_eq!(late, (200, "DT".to_owned(), true));
+}
+
+#[tokio::test]
+async fn an_origin_that_does_not_take_a_connection() {
+    // The kernel drops what does not fit into the queue, as a firewall would.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full: TcpListener = socket.listen(1).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+    {
+        queued.push(stream);
+        assert!(queued.len() < 100, "the queue never fills");
+    }
+    let outcome = outcome("{ connect = \"100ms\" }", address.to_string(), "/").await;
+    assert_eq!((outcome.0, outcome.1.as_str()), (504, "CT"));
+}
+
+#[tokio::test]
+async fn a_call_says_itself_how_long_it_may_take() {
+    let origin = trickling(0).await;
+    let edge = crate::edge_before(&origin).await;
+    let mut client = Client::connect(edge.address()).await;
+    let fields = [("content-type", "application/grpc"), ("grpc-timeout", "100m")];
+    let answer = client.ask(Method::POST, "/never", &fields, "").await;
+    assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "4"));
+    assert_eq!(answer.header("grpc-message"), "the request took too long (DT)");
+    let line = edge.access_log_of(1).await.remove(0);
+    assert_eq!((&line["status"], &line["reason"]), (&504.into(), &"DT".into()));
+    let unknown = client.ask(Method::POST, "/", &[fields[0], ("host", "nobody.test")], "").await;
+    assert_eq!((unknown.status.as_u16(), unknown.header("grpc-status")), (200, "12"));
+    // A page that is not there is no gRPC answer.
+    let page = client.ask(Method::GET, "/", &[("host", "nobody.test")], "").await;
+    assert_eq!((page.status.as_u16(), text("").status().as_u16()), (421, 200));
+}
