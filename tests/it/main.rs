@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access_log;
 mod bounds;
 mod cities;
 mod control;

@@ -56,6 +56,9 @@ async fn access_log_line() {
         assert_eq!(line.pointer(pointer).unwrap(), &Value::from(origin.host()));
         *line.pointer_mut(pointer).unwrap() = "ORIGIN".into();
     }
+    let decision = line["decision"].as_str().unwrap();
+    assert!(decision.starts_with("1.0.") && decision.split('.').count() == 4, "{decision}");
+    line["decision"] = "DECISION".into();
     insta::assert_snapshot!("access_log_line", serde_json::to_string_pretty(&line).unwrap());
 }
 

@@ -34,7 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve clients until told to stop (SIGTERM: finish what runs; twice: at once; SIGHUP: read files again)
+    /// Serve clients until told to stop (SIGTERM: finish what runs; twice: at once; SIGHUP: read files again;
+    /// SIGUSR1: open the access log anew)
     Run(Configured),
     /// Say everything that is wrong with the configuration, with file, line and column
     Check(CheckArgs),

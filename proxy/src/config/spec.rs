@@ -225,14 +225,22 @@ impl Default for HealthSection {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLogSection {
-    /// `stdout`, `off`, or a file, relative to this file.
+    /// `stdout`, `off`, or a file, relative to this file. SIGUSR1 opens the file anew, after logrotate has renamed it.
     #[schemars(length(min = 1), extend("examples" = ["stdout"]))]
     pub to: String,
+    /// The share of ordinary requests that get a line, 0 to 1. Requests with a reason or a status of 500 and above always get
+    /// one. The same `X-Request-Id` is kept or left out in every PoP.
+    #[schemars(range(min = 0, max = 1), extend("examples" = [0.01]))]
+    pub sample: f64,
+    /// Whether only the network of a client's address is written: /24 of IPv4, /48 of IPv6. The field `decision` then leaves
+    /// out the client's key, which is made of the address.
+    #[schemars(extend("examples" = [true]))]
+    pub mask_client_ip: bool,
 }
 
 impl Default for AccessLogSection {
     fn default() -> Self {
-        Self { to: "stdout".to_owned() }
+        Self { to: "stdout".to_owned(), sample: 1.0, mask_client_ip: false }
     }
 }
 

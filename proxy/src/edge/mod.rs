@@ -29,7 +29,7 @@ pub(crate) use publishes::Publishes;
 use crate::accept::{self, Listening};
 use crate::config::Settings;
 use crate::locate::Locator;
-use crate::observe::{LogSink, Shard, Sources, Tally};
+use crate::observe::{LogWriter, Shard, Sources, Tally};
 use crate::worker::{self, OriginTlsStore, Worker};
 use crate::{probe, tls};
 
@@ -37,6 +37,8 @@ use crate::{probe, tls};
 const FAILURES: usize = 1024;
 /// How long requests are held at the start for the first probes.
 const FIRST_ROUND: Duration = Duration::from_millis(500);
+/// How long the last lines of the access log may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// A running edge. Dropped, it stops at once; see [`Edge::stop`].
 #[derive(Debug)]
@@ -52,6 +54,7 @@ pub struct Edge {
     phase: watch::Sender<Phase>,
     stop_prober: watch::Sender<bool>,
     reload: mpsc::Sender<()>,
+    log: Option<LogWriter>,
     workers: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
 }
@@ -154,12 +157,22 @@ impl Edge {
         let _ = self.reload.try_send(());
     }
 
+    /// Opens the access log's file anew, after it was renamed.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
     /// Stops in good order: takes no new clients, lets running requests finish, and returns when all are done or the drain
     /// timeout has passed.
     pub fn stop(mut self) {
         self.phase.send_replace(Phase::Draining);
         for worker in self.workers.drain(..) {
             let _ = worker.join();
+        }
+        if let Some(log) = self.log.take() {
+            log.finish(LAST_LINES);
         }
         self.end();
         for other in self.others.drain(..) {
@@ -185,7 +198,7 @@ impl Common {
         let token = Token::read_or_create(&settings.token_file).map_err(|error| {
             StartError::System(format!("admin token {}", settings.token_file.display()), error)
         })?;
-        let log = LogSink::open(&settings.access_log)
+        let log = LogWriter::start(&settings.access_log)
             .map_err(|error| StartError::System("access log".to_owned(), error))?;
         let (listening, listeners) = self.listen()?;
         let admin = bind("admin", settings.admin)?;
@@ -232,6 +245,7 @@ impl Common {
                 probes,
                 admin: counts,
                 publishes,
+                log_lost: log.as_ref().map(LogWriter::lost).unwrap_or_default(),
             },
             admin_listener: admin,
             health_listener: health,
@@ -252,7 +266,7 @@ impl Common {
                 shard: self.shards[index].clone(),
                 origin_tls: self.origin_tls.clone(),
                 failures: failures.clone(),
-                log: log.clone(),
+                log: log.as_ref().map(LogWriter::sink),
                 seed: seed(index),
             };
             let (phase, probed) = (phase.subscribe(), probed.clone());
@@ -270,6 +284,7 @@ impl Common {
             phase,
             stop_prober,
             reload,
+            log,
             workers,
             others,
         })

@@ -36,7 +36,7 @@ use replay::{Inbound, ToOrigin};
 
 use crate::accept::Connection;
 use crate::locate::Located;
-use crate::observe::{AttemptLine, KINDS, OUTCOMES, Reason};
+use crate::observe::{AttemptLine, DecisionId, KINDS, OUTCOMES, Reason};
 use crate::request::{self, Forwarding, Refused};
 use crate::worker::{Asked, Target, Tried, Worker};
 
@@ -237,6 +237,7 @@ fn details(parts: &Parts, located: &Located, body: &Inbound) -> Box<Details> {
     Box::new(Details {
         id: String::new(),
         client_ip: located.address,
+        key: located.client.key,
         country: located.country,
         method: parts.method.clone(),
         host: String::new(),
@@ -248,7 +249,7 @@ fn details(parts: &Parts, located: &Located, body: &Inbound) -> Box<Details> {
         natural_region: None,
         origin: None,
         attempts: Vec::new(),
-        table: 0,
+        decision: None,
         ttfb_ms: None,
         body: Some(body.clone()),
         aborted_by: None,
@@ -263,7 +264,12 @@ fn describe(record: &mut Record, target: &Target) {
         log.region = Some(target.origin.region.clone());
         log.natural_region = target.natural_region.clone();
         log.origin = Some(target.origin.address.clone());
-        log.table = target.version;
+        log.decision = Some(DecisionId {
+            table: target.version,
+            overlay: target.overlay,
+            ranking: target.ranking,
+            key: None,
+        });
     }
 }
 

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{Method, Uri, Version};
-use steer::Moment;
 use steer::geo::Country;
+use steer::{Moment, Span};
 
 use super::replay::Inbound;
 use crate::accept::Connection;
-use crate::observe::{AttemptLine, Line, Reason, RequestSeries};
+use crate::observe::{AttemptLine, DecisionId, Line, Reason, RequestSeries};
 
 /// A request from its arrival to its end. Whoever drops it without a word says that the client went away.
 pub(crate) struct Record {
@@ -29,6 +29,8 @@ pub(crate) struct Record {
 pub(crate) struct Details {
     pub(crate) id: String,
     pub(crate) client_ip: IpAddr,
+    /// The client's key in decisions.
+    pub(crate) key: u64,
     pub(crate) country: Option<Country>,
     pub(crate) method: Method,
     pub(crate) host: String,
@@ -40,7 +42,8 @@ pub(crate) struct Details {
     pub(crate) natural_region: Option<Rc<str>>,
     pub(crate) origin: Option<Rc<str>>,
     pub(crate) attempts: Vec<AttemptLine>,
-    pub(crate) table: u64,
+    /// What the last attempt was decided by.
+    pub(crate) decision: Option<DecisionId>,
     pub(crate) ttfb_ms: Option<f64>,
     pub(crate) body: Option<Inbound>,
     pub(crate) aborted_by: Option<&'static str>,
@@ -115,38 +118,48 @@ impl Record {
             Some(series) => series.add(self.status, self.reason, span),
             None => self.connection.worker.series_of_nothing().add(self.status, self.reason, span),
         }
-        if let (Some(log), Some(details)) = (&self.connection.worker.log, &self.log) {
-            let path = details.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-            log.write(&Line {
-                ts: self.connection.worker.clock.wall(),
-                id: &details.id,
-                pop: &self.connection.worker.settings.name,
-                client_ip: details.client_ip,
-                country: details.country,
-                method: details.method.as_str(),
-                host: &details.host,
-                path,
-                proto: proto(details.version),
-                tls: self.connection.tls_version,
-                sni: self.connection.sni.as_deref(),
-                status: self.status,
-                reason: self.reason.code(),
-                bytes_in: details.body.as_ref().map_or(0, Inbound::bytes),
-                bytes_out: self.bytes_out,
-                dur_ms: millis(span.as_millis_f64()),
-                ttfb_ms: details.ttfb_ms.map(millis),
-                route: details.route.as_deref(),
-                policy: details.policy.as_deref(),
-                region: details.region.as_deref(),
-                natural_region: details.natural_region.as_deref(),
-                origin: details.origin.as_deref(),
-                attempts: &details.attempts,
-                retry: details.attempts.len().saturating_sub(1),
-                table: details.table,
-                aborted_by: details.aborted_by,
-            });
+        if let Some(details) = &self.log {
+            self.write_line(details, span);
         }
         now
+    }
+
+    fn write_line(&self, details: &Details, span: Span) {
+        let Some(log) = &self.connection.worker.log else { return };
+        if !log.keeps(&details.id, self.status, self.reason) {
+            return;
+        }
+        let path = details.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let key = (!log.masks()).then_some(details.key);
+        log.write(&Line {
+            ts: self.connection.worker.clock.wall(),
+            id: &details.id,
+            decision: details.decision.map(|decision| DecisionId { key, ..decision }),
+            pop: &self.connection.worker.settings.name,
+            client_ip: log.shown(details.client_ip),
+            country: details.country,
+            method: details.method.as_str(),
+            host: &details.host,
+            path,
+            proto: proto(details.version),
+            tls: self.connection.tls_version,
+            sni: self.connection.sni.as_deref(),
+            status: self.status,
+            reason: self.reason.code(),
+            bytes_in: details.body.as_ref().map_or(0, Inbound::bytes),
+            bytes_out: self.bytes_out,
+            dur_ms: millis(span.as_millis_f64()),
+            ttfb_ms: details.ttfb_ms.map(millis),
+            route: details.route.as_deref(),
+            policy: details.policy.as_deref(),
+            region: details.region.as_deref(),
+            natural_region: details.natural_region.as_deref(),
+            origin: details.origin.as_deref(),
+            attempts: &details.attempts,
+            retry: details.attempts.len().saturating_sub(1),
+            table: details.decision.map_or(0, |decision| decision.table),
+            aborted_by: details.aborted_by,
+        });
     }
 }
 

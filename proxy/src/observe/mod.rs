@@ -1,11 +1,13 @@
 //! What is told of requests: numbers for Prometheus, a line for the log, and the reasons both use.
 
 mod access_log;
+mod log_writer;
 mod metrics;
 mod reason;
 mod series;
 
-pub(crate) use access_log::{AttemptLine, Line, Log, LogSink};
+pub(crate) use access_log::{AttemptLine, DecisionId, Line, Log, LogSink};
+pub(crate) use log_writer::LogWriter;
 pub(crate) use metrics::{Sources, page, registry};
 pub(crate) use reason::Reason;
 pub(crate) use series::{KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally};

@@ -33,6 +33,10 @@ pub(crate) struct Target {
     pub(crate) times: PathTimes,
     /// The table's version.
     pub(crate) version: u64,
+    /// The number of the overrides.
+    pub(crate) overlay: u64,
+    /// The number of the ranking.
+    pub(crate) ranking: u64,
     /// Where the client's requests go when everything is well, if that is elsewhere.
     pub(crate) natural_region: Option<Rc<str>>,
     /// Whether it goes here because the nearest placement is full.
@@ -156,6 +160,8 @@ fn target(resolved: &mut Resolved<'_>, route: RouteId, decision: &Decision, orig
         series: resolved.series(&route, &origin.region),
         times: PathTimes::of(latency_ms),
         version: resolved.snapshot.version.about.version,
+        overlay: resolved.snapshot.overlay.number,
+        ranking: resolved.snapshot.ranking.number,
         natural_region,
         spilled: decision.spilled_from.is_some(),
         origin,

@@ -21,7 +21,7 @@ use steer::spec::State;
 use families::{Families, counter, gauge, histogram, labels};
 
 use super::reason::Reason;
-use super::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard};
+use super::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally};
 use crate::edge::Publishes;
 use crate::locate::{Locator, Told};
 use crate::probe::{PROBE_RESULTS, ProbeSeries};
@@ -36,6 +36,7 @@ pub(crate) struct Sources {
     pub(crate) probes: Arc<ProbeSeries>,
     pub(crate) admin: Arc<Counts>,
     pub(crate) publishes: Arc<Publishes>,
+    pub(crate) log_lost: Arc<Tally>,
 }
 
 /// The registry with everything in it.
@@ -170,8 +171,7 @@ impl Numbers {
             opened.push(counter(labels([("region", region)]), fresh));
             if reused > 0.0 {
                 // A connection opened to warm up and then used counts as reused, which is what warming up is for.
-                let used =
-                    sum(&|series| series.attempts.iter().flatten().map(super::series::Tally::get).sum());
+                let used = sum(&|series| series.attempts.iter().flatten().map(Tally::get).sum());
                 reuse.push(gauge(labels([("region", region)]), (reused / used.max(reused)).min(1.0)));
             }
             let mut to: BTreeMap<String, u64> = BTreeMap::new();
@@ -230,8 +230,8 @@ impl Numbers {
         );
         families.counter(
             "nearside_access_log_dropped_total",
-            "Access log lines dropped because the writer could not keep up.",
-            vec![counter(Vec::new(), sum(|s| s.log_dropped.get()))],
+            "Access log lines dropped because the writer could not keep up, or lost because it could not write.",
+            vec![counter(Vec::new(), sum(|s| s.log_dropped.get()) + self.0.log_lost.get() as f64)],
         );
         let lookups = (0..Told::NAMES.len()).map(|at| {
             let count: u64 = self.0.shards.iter().map(|shard| shard.lookups[at].get()).sum();
