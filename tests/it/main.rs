@@ -16,6 +16,7 @@ mod publishing;
 mod requests;
 mod stopping;
 mod surfaces;
+mod tracing;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};
 

@@ -18,8 +18,8 @@ use ipnet::IpNet;
 use steer::geo::{Country, Place};
 use steer::{Defect, KeyPath, Span};
 
-pub use observing::{AccessLog, AccessLogTarget};
-pub use spec::EdgeSpec;
+pub use observing::{AccessLog, AccessLogTarget, Tracing};
+pub use spec::{EdgeSpec, ParentDecision};
 
 /// What this edge was told.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Settings {
     pub health: SocketAddr,
     /// What the access log holds, and where it goes.
     pub access_log: AccessLog,
+    /// Where spans go; `None` if they are not recorded.
+    pub tracing: Option<Tracing>,
 }
 
 /// A socket that clients connect to.
@@ -196,6 +198,7 @@ impl Reader {
             token_file: folder.join(&spec.admin.token_file),
             health: self.address(&spec.health.listen, &KeyPath::of("health").key("listen"), "127.0.0.1:9190"),
             access_log: AccessLog::of(&spec.access_log, folder),
+            tracing: spec.tracing.as_ref().and_then(|section| self.tracing(section)),
         }
     }
 

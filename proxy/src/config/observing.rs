@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::spec::AccessLogSection;
+use http::Uri;
+use steer::KeyPath;
+
+use super::Reader;
+use super::spec::{AccessLogSection, ParentDecision, TracingSection};
 
 /// What the access log holds, and where it goes.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,5 +44,33 @@ impl AccessLog {
             file => AccessLogTarget::File(folder.join(file)),
         };
         Self { to, sample: section.sample, mask_client_ip: section.mask_client_ip }
+    }
+}
+
+/// Where spans go, and which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracing {
+    /// The collector, for OTLP over HTTP: a scheme, a host, perhaps a port and a path.
+    pub endpoint: Uri,
+    /// The share of requests that are recorded where no parent decides, 0 to 1.
+    pub sample: f64,
+    /// Whose decision counts before.
+    pub parent_decision: ParentDecision,
+}
+
+impl Reader {
+    pub(super) fn tracing(&mut self, section: &TracingSection) -> Option<Tracing> {
+        let is_collector = |uri: &Uri| {
+            let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+            let host = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+            has_scheme && host.is_some_and(|host| !host.host().is_empty()) && uri.query().is_none()
+        };
+        let Some(endpoint) = section.endpoint.parse().ok().filter(is_collector) else {
+            let problem = format!("{:?} is not the address of a collector", section.endpoint);
+            let example = "endpoint = \"http://127.0.0.1:4318\"";
+            self.defect(KeyPath::of("tracing").key("endpoint"), &problem, "no span would be sent", example);
+            return None;
+        };
+        Some(Tracing { endpoint, sample: section.sample, parent_decision: section.parent_decision })
     }
 }

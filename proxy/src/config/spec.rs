@@ -34,6 +34,9 @@ pub struct EdgeSpec {
     /// One JSON line per request.
     #[serde(default)]
     pub access_log: AccessLogSection,
+    /// Present: spans of requests are sent to an OpenTelemetry collector. Absent: traces that pass by are passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<TracingSection>,
 }
 
 /// Who and where this edge is.
@@ -242,6 +245,39 @@ impl Default for AccessLogSection {
     fn default() -> Self {
         Self { to: "stdout".to_owned(), sample: 1.0, mask_client_ip: false }
     }
+}
+
+/// Spans of requests, for an OpenTelemetry collector.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracingSection {
+    /// Where the collector takes OTLP over HTTP (protobuf); `/v1/traces` is added. With `https://`, TLS 1.3 and the system's
+    /// authorities. Spans that it does not take in time are dropped and counted.
+    #[schemars(extend("examples" = ["http://127.0.0.1:4318"]))]
+    pub endpoint: String,
+    /// The share of requests whose spans are sent, 0 to 1, where no parent decides.
+    #[serde(default = "default_sample")]
+    #[schemars(range(min = 0, max = 1), extend("examples" = [0.01]))]
+    pub sample: f64,
+    /// Whose decision in `traceparent` counts before `sample`.
+    #[serde(default)]
+    pub parent_decision: ParentDecision,
+}
+
+/// Whose decision whether spans are recorded is followed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline, extend("examples" = ["anyone"]))]
+pub enum ParentDecision {
+    /// That of `client_address.trusted_hops`. Other clients' traces are continued, but they cannot make you record them.
+    #[default]
+    TrustedHops,
+    /// Everybody's.
+    Anyone,
+}
+
+fn default_sample() -> f64 {
+    0.01
 }
 
 fn default_table() -> String {

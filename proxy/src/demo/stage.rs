@@ -151,6 +151,7 @@ fn settings(folder: &std::path::Path) -> Settings {
         token_file: folder.join("admin.token"),
         health: any_port,
         access_log: AccessLog::off(),
+        tracing: None,
     }
 }
 

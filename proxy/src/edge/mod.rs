@@ -29,7 +29,7 @@ pub(crate) use publishes::Publishes;
 use crate::accept::{self, Listening};
 use crate::config::Settings;
 use crate::locate::Locator;
-use crate::observe::{LogWriter, Shard, Sources, Tally};
+use crate::observe::{Outlets, Shard, Sources, Tally};
 use crate::worker::{self, OriginTlsStore, Worker};
 use crate::{probe, tls};
 
@@ -37,8 +37,6 @@ use crate::{probe, tls};
 const FAILURES: usize = 1024;
 /// How long requests are held at the start for the first probes.
 const FIRST_ROUND: Duration = Duration::from_millis(500);
-/// How long the last lines of the access log may take to be written.
-const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// A running edge. Dropped, it stops at once; see [`Edge::stop`].
 #[derive(Debug)]
@@ -54,7 +52,7 @@ pub struct Edge {
     phase: watch::Sender<Phase>,
     stop_prober: watch::Sender<bool>,
     reload: mpsc::Sender<()>,
-    log: Option<LogWriter>,
+    outlets: Outlets,
     workers: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
 }
@@ -159,9 +157,7 @@ impl Edge {
 
     /// Opens the access log's file anew, after it was renamed.
     pub fn reopen_log(&self) {
-        if let Some(log) = &self.log {
-            log.reopen();
-        }
+        self.outlets.reopen_log();
     }
 
     /// Stops in good order: takes no new clients, lets running requests finish, and returns when all are done or the drain
@@ -171,9 +167,7 @@ impl Edge {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
-        if let Some(log) = self.log.take() {
-            log.finish(LAST_LINES);
-        }
+        self.outlets.finish();
         self.end();
         for other in self.others.drain(..) {
             let _ = other.join();
@@ -198,8 +192,7 @@ impl Common {
         let token = Token::read_or_create(&settings.token_file).map_err(|error| {
             StartError::System(format!("admin token {}", settings.token_file.display()), error)
         })?;
-        let log = LogWriter::start(&settings.access_log)
-            .map_err(|error| StartError::System("access log".to_owned(), error))?;
+        let outlets = Outlets::start(&settings).map_err(|(what, error)| StartError::System(what, error))?;
         let (listening, listeners) = self.listen()?;
         let admin = bind("admin", settings.admin)?;
         let health = bind("health", settings.health)?;
@@ -245,7 +238,7 @@ impl Common {
                 probes,
                 admin: counts,
                 publishes,
-                log_lost: log.as_ref().map(LogWriter::lost).unwrap_or_default(),
+                outlets: outlets.counts(),
             },
             admin_listener: admin,
             health_listener: health,
@@ -266,7 +259,7 @@ impl Common {
                 shard: self.shards[index].clone(),
                 origin_tls: self.origin_tls.clone(),
                 failures: failures.clone(),
-                log: log.as_ref().map(LogWriter::sink),
+                sinks: outlets.sinks(),
                 seed: seed(index),
             };
             let (phase, probed) = (phase.subscribe(), probed.clone());
@@ -284,7 +277,7 @@ impl Common {
             phase,
             stop_prober,
             reload,
-            log,
+            outlets,
             workers,
             others,
         })

@@ -36,7 +36,7 @@ use replay::{Inbound, ToOrigin};
 
 use crate::accept::Connection;
 use crate::locate::Located;
-use crate::observe::{AttemptLine, DecisionId, KINDS, OUTCOMES, Reason};
+use crate::observe::{self, AttemptLine, DecisionId, KINDS, OUTCOMES, Reason, Traced};
 use crate::request::{self, Forwarding, Refused};
 use crate::worker::{Asked, Target, Tried, Worker};
 
@@ -51,7 +51,10 @@ pub(crate) async fn serve(
     let (mut parts, body) = request.into_parts();
     let located = connection.locate(&parts.headers);
     let body = Inbound::new(body, worker.settings.limits.replay_bytes);
-    let log = worker.log.is_some().then(|| details(&parts, &located, &body));
+    let trace =
+        observe::join(worker.spans.as_ref(), &mut parts.headers, connection.is_trusted, || worker.draw());
+    let is_told = worker.log.is_some() || trace.is_some_and(|trace| trace.recorded.is_some());
+    let log = is_told.then(|| details(&parts, &located, &body, trace));
     let mut record = Record::new(connection.clone(), started, log);
     let admitted = match request::admit(&parts) {
         Ok(admitted) => admitted,
@@ -100,7 +103,16 @@ async fn run(
             first_byte: worker.settings.limits.first_byte_timeout,
             max_idle: worker.settings.limits.origin_idle_timeout,
         };
-        let outbound = Outbound { head: &head, body: &body, is_safe, worker, origin: &target.origin, number };
+        let traceparent = record.begin_attempt();
+        let outbound = Outbound {
+            head: &head,
+            body: &body,
+            is_safe,
+            worker,
+            origin: &target.origin,
+            number,
+            traceparent,
+        };
         let began = worker.clock.now();
         let outcome = attempt::attempt(worker, &target.origin, times, &outbound).await;
         let code = outcome.as_ref().map_or_else(|failed| failed.how.outcome(), |_| 0);
@@ -137,6 +149,8 @@ struct Outbound<'a> {
     worker: &'a Worker,
     origin: &'a Origin,
     number: u32,
+    /// What the origin is told of the attempt's trace.
+    traceparent: Option<HeaderValue>,
 }
 
 impl Sendable for Outbound<'_> {
@@ -148,6 +162,9 @@ impl Sendable for Outbound<'_> {
         headers.insert(request::X_NEARSIDE_POP, self.worker.pop_header.clone());
         headers.insert(request::X_NEARSIDE_REGION, self.origin.region_header.clone());
         headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(self.number));
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(observe::TRACEPARENT, traceparent.clone());
+        }
         *request.headers_mut() = headers;
         request
     }
@@ -233,9 +250,11 @@ fn refuse(mut record: Record, refused: &Refused) -> Response<Body> {
     refused.response()
 }
 
-fn details(parts: &Parts, located: &Located, body: &Inbound) -> Box<Details> {
+fn details(parts: &Parts, located: &Located, body: &Inbound, trace: Option<Traced>) -> Box<Details> {
     Box::new(Details {
         id: String::new(),
+        trace,
+        attempt_span: None,
         client_ip: located.address,
         key: located.client.key,
         country: located.country,
@@ -284,11 +303,15 @@ fn count(
     let kind = usize::from(number > 1).min(KINDS.len() - 1);
     origin.series.attempts[kind][outcome].one();
     if let Some(log) = record.details() {
+        let ended = worker.clock.now();
         log.attempts.push(AttemptLine {
             region: origin.region.clone(),
             origin: origin.address.clone(),
             outcome: OUTCOMES[outcome],
-            ms: record::millis(worker.clock.now().since(began).as_millis_f64()),
+            ms: record::millis(ended.since(began).as_millis_f64()),
+            span: log.attempt_span.take(),
+            began,
+            ended,
         });
     }
 }

@@ -16,11 +16,13 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use steer::Moment;
 use steer::draw::{bytes_hash, unit};
 use steer::geo::Country;
 
 use super::reason::Reason;
 use super::series::Shard;
+use super::spans::{SpanId, TraceId};
 
 /// A buffer of this size is handed over.
 const FLUSH_BYTES: usize = 32 << 10;
@@ -31,6 +33,8 @@ pub(crate) struct Line<'a> {
     #[serde(serialize_with = "micros")]
     pub(crate) ts: Timestamp,
     pub(crate) id: &'a str,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) trace: Option<TraceId>,
     #[serde(serialize_with = "as_text")]
     pub(crate) decision: Option<DecisionId>,
     pub(crate) pop: &'a str,
@@ -66,6 +70,13 @@ pub(crate) struct AttemptLine {
     pub(crate) origin: Rc<str>,
     pub(crate) outcome: &'static str,
     pub(crate) ms: f64,
+    /// For its span.
+    #[serde(skip)]
+    pub(crate) span: Option<SpanId>,
+    #[serde(skip)]
+    pub(crate) began: Moment,
+    #[serde(skip)]
+    pub(crate) ended: Moment,
 }
 
 /// What a request was decided by, as `nearside explain` names its inputs: table, overlay, ranking and the client's key.

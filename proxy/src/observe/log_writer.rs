@@ -125,7 +125,7 @@ impl Output {
                 tracing::info!(file = %name, "access log opened anew");
             }
             Err(error) => {
-                tracing::warn!(file = %name, %error, "the access log cannot be opened anew; the old file goes on")
+                tracing::warn!(file = %name, %error, "the access log cannot be opened anew; the old file goes on");
             }
         }
     }

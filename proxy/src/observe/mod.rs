@@ -3,11 +3,14 @@
 mod access_log;
 mod log_writer;
 mod metrics;
+mod outlets;
 mod reason;
 mod series;
+mod spans;
 
 pub(crate) use access_log::{AttemptLine, DecisionId, Line, Log, LogSink};
-pub(crate) use log_writer::LogWriter;
 pub(crate) use metrics::{Sources, page, registry};
+pub(crate) use outlets::Outlets;
 pub(crate) use reason::Reason;
-pub(crate) use series::{KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally};
+pub(crate) use series::{KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally, outcome_reason};
+pub(crate) use spans::{AttemptSpan, RequestSpan, SpanId, SpanSink, TRACEPARENT, Traced, join};

@@ -20,6 +20,7 @@ use steer::spec::State;
 
 use families::{Families, counter, gauge, histogram, labels};
 
+use super::outlets::OutletCounts;
 use super::reason::Reason;
 use super::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally};
 use crate::edge::Publishes;
@@ -36,7 +37,7 @@ pub(crate) struct Sources {
     pub(crate) probes: Arc<ProbeSeries>,
     pub(crate) admin: Arc<Counts>,
     pub(crate) publishes: Arc<Publishes>,
-    pub(crate) log_lost: Arc<Tally>,
+    pub(crate) outlets: OutletCounts,
 }
 
 /// The registry with everything in it.
@@ -231,8 +232,20 @@ impl Numbers {
         families.counter(
             "nearside_access_log_dropped_total",
             "Access log lines dropped because the writer could not keep up, or lost because it could not write.",
-            vec![counter(Vec::new(), sum(|s| s.log_dropped.get()) + self.0.log_lost.get() as f64)],
+            vec![counter(Vec::new(), sum(|s| s.log_dropped.get()) + self.0.outlets.log_lost.get() as f64)],
         );
+        families.counter(
+            "nearside_spans_exported_total",
+            "Spans that the collector took.",
+            vec![counter(Vec::new(), self.0.outlets.spans.exported.get() as f64)],
+        );
+        let dropped = [
+            ("queue_full", sum(|s| s.spans_dropped.get())),
+            ("not_taken", self.0.outlets.spans.failed.get() as f64),
+            ("rejected", self.0.outlets.spans.rejected.get() as f64),
+        ];
+        let dropped = dropped.map(|(cause, count)| counter(labels([("cause", cause)]), count));
+        families.counter("nearside_spans_dropped_total", "Spans that were lost, by cause.", dropped.to_vec());
         let lookups = (0..Told::NAMES.len()).map(|at| {
             let count: u64 = self.0.shards.iter().map(|shard| shard.lookups[at].get()).sum();
             counter(labels([("result", Told::NAMES[at])]), count as f64)
