@@ -7,6 +7,7 @@ mod bounds;
 mod cities;
 mod control;
 mod demo;
+mod diagnostics;
 mod failover;
 mod house;
 mod locate;

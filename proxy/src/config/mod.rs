@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use steer::geo::{Country, Place};
 use steer::{Defect, KeyPath, Span};
 
-pub use observing::{AccessLog, AccessLogTarget, Tracing};
+pub use observing::{AccessLog, AccessLogTarget, DiagnosticHeaders, Tracing};
 pub use spec::{EdgeSpec, ParentDecision};
 
 /// What this edge was told.
@@ -52,6 +52,8 @@ pub struct Settings {
     pub health: SocketAddr,
     /// What the access log holds, and where it goes.
     pub access_log: AccessLog,
+    /// What answers tell of their way.
+    pub headers: DiagnosticHeaders,
     /// Where spans go; `None` if they are not recorded.
     pub tracing: Option<Tracing>,
 }
@@ -198,6 +200,10 @@ impl Reader {
             token_file: folder.join(&spec.admin.token_file),
             health: self.address(&spec.health.listen, &KeyPath::of("health").key("listen"), "127.0.0.1:9190"),
             access_log: AccessLog::of(&spec.access_log, folder),
+            headers: DiagnosticHeaders {
+                server_timing: spec.headers.server_timing,
+                proxy_status: spec.headers.proxy_status,
+            },
             tracing: spec.tracing.as_ref().and_then(|section| self.tracing(section)),
         }
     }

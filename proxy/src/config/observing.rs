@@ -47,6 +47,23 @@ impl AccessLog {
     }
 }
 
+/// Header fields that tell clients of an answer's way.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DiagnosticHeaders {
+    /// `Server-Timing`.
+    pub server_timing: bool,
+    /// `Proxy-Status`.
+    pub proxy_status: bool,
+}
+
+impl DiagnosticHeaders {
+    /// Whether any is wanted.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.server_timing || self.proxy_status
+    }
+}
+
 /// Where spans go, and which.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tracing {

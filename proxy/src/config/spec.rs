@@ -34,6 +34,9 @@ pub struct EdgeSpec {
     /// One JSON line per request.
     #[serde(default)]
     pub access_log: AccessLogSection,
+    /// What answers tell of their way.
+    #[serde(default)]
+    pub headers: HeadersSection,
     /// Present: spans of requests are sent to an OpenTelemetry collector. Absent: traces that pass by are passed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracing: Option<TracingSection>,
@@ -245,6 +248,20 @@ impl Default for AccessLogSection {
     fn default() -> Self {
         Self { to: "stdout".to_owned(), sample: 1.0, mask_client_ip: false }
     }
+}
+
+/// What answers tell of their way. Off, since it tells strangers of your regions; meant for clients of your own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeadersSection {
+    /// Whether answers have `Server-Timing`: `origin`, how long the attempt that was answered took, and `total`, both in
+    /// milliseconds up to the head of the answer. Browsers show it.
+    #[schemars(extend("examples" = [true]))]
+    pub server_timing: bool,
+    /// Whether answers have `Proxy-Status` (RFC 9209): the origin's status or what went wrong, the region as `next-hop`, the
+    /// reason code as `details`.
+    #[schemars(extend("examples" = [true]))]
+    pub proxy_status: bool,
 }
 
 /// Spans of requests, for an OpenTelemetry collector.

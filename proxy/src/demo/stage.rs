@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::origin;
 use super::users::Users;
 use super::world::{HOST, POP, REGIONS, table};
-use crate::config::{AccessLog, Limits, Listener, Settings};
+use crate::config::{AccessLog, DiagnosticHeaders, Limits, Listener, Settings};
 use crate::edge::Edge;
 use crate::relay::Relay;
 
@@ -151,6 +151,7 @@ fn settings(folder: &std::path::Path) -> Settings {
         token_file: folder.join("admin.token"),
         health: any_port,
         access_log: AccessLog::off(),
+        headers: DiagnosticHeaders::default(),
         tracing: None,
     }
 }

@@ -53,7 +53,9 @@ pub(crate) async fn serve(
     let body = Inbound::new(body, worker.settings.limits.replay_bytes);
     let trace =
         observe::join(worker.spans.as_ref(), &mut parts.headers, connection.is_trusted, || worker.draw());
-    let is_told = worker.log.is_some() || trace.is_some_and(|trace| trace.recorded.is_some());
+    let is_told = worker.log.is_some()
+        || worker.settings.headers.any()
+        || trace.is_some_and(|trace| trace.recorded.is_some());
     let log = is_told.then(|| details(&parts, &located, &body, trace));
     let mut record = Record::new(connection.clone(), started, log);
     let admitted = match request::admit(&parts) {
@@ -214,6 +216,7 @@ fn deliver(
         return switch(worker, response, lease, record, upgrade);
     }
     request::strip_response(response.headers_mut());
+    record.diagnose(true, response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     let (head, body) = response.into_parts();
     Response::from_parts(head, Body::Relay(Relay::new(body, lease, record)))
@@ -246,8 +249,10 @@ fn switch(
 
 fn refuse(mut record: Record, refused: &Refused) -> Response<Body> {
     record.answer(refused.status.as_u16(), refused.reason);
+    let mut response = refused.response();
+    record.diagnose(false, response.headers_mut());
     record.finish();
-    refused.response()
+    response
 }
 
 fn details(parts: &Parts, located: &Located, body: &Inbound, trace: Option<Traced>) -> Box<Details> {

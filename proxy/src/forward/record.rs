@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use steer::geo::Country;
 use steer::{Moment, Span};
 
 use super::replay::Inbound;
 use crate::accept::Connection;
 use crate::observe::{
-    AttemptLine, AttemptSpan, DecisionId, Line, Reason, RequestSeries, RequestSpan, SpanId, Traced,
-    outcome_reason,
+    AttemptLine, AttemptSpan, DecisionId, Diagnosis, Line, Reason, RequestSeries, RequestSpan, SpanId,
+    Traced, outcome_reason,
 };
 
 /// A request from its arrival to its end. Whoever drops it without a word says that the client went away.
@@ -24,11 +24,11 @@ pub(crate) struct Record {
     reason: Reason,
     bytes_out: u64,
     is_over: bool,
-    /// What only the log and the spans want; `None` while both are off.
+    /// What only the log, the spans and diagnostic fields want; `None` while all are off.
     log: Option<Box<Details>>,
 }
 
-/// What only the log and the spans want.
+/// What only the log, the spans and diagnostic fields want.
 pub(crate) struct Details {
     pub(crate) id: String,
     pub(crate) trace: Option<Traced>,
@@ -90,6 +90,22 @@ impl Record {
         let span = SpanId::new(|| worker.draw());
         details.attempt_span = Some(span);
         Some(traced.header(&recorded, span))
+    }
+
+    /// Tells the client of the answer's way, where that is wanted. `is_received`: an origin answered.
+    pub(crate) fn diagnose(&self, is_received: bool, headers: &mut HeaderMap) {
+        let worker = &self.connection.worker;
+        let wanted = worker.settings.headers;
+        let Some(details) = self.log.as_deref().filter(|_| wanted.any()) else { return };
+        let diagnosis = Diagnosis {
+            status: self.status,
+            is_received,
+            reason: self.reason,
+            region: details.region.as_deref(),
+            origin_ms: details.attempts.last().filter(|_| is_received).map(|attempt| attempt.ms),
+            total_ms: worker.clock.now().since(self.started).as_millis_f64(),
+        };
+        diagnosis.tell(wanted, headers);
     }
 
     /// What the log and the spans want, if there are any.

@@ -1,6 +1,7 @@
 //! What is told of requests: numbers for Prometheus, a line for the log, and the reasons both use.
 
 mod access_log;
+mod diagnostics;
 mod log_writer;
 mod metrics;
 mod outlets;
@@ -9,6 +10,7 @@ mod series;
 mod spans;
 
 pub(crate) use access_log::{AttemptLine, DecisionId, Line, Log, LogSink};
+pub(crate) use diagnostics::Diagnosis;
 pub(crate) use metrics::{Sources, page, registry};
 pub(crate) use outlets::Outlets;
 pub(crate) use reason::Reason;
