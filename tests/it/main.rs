@@ -14,6 +14,7 @@ mod locate;
 mod probing;
 mod protocols;
 mod publishing;
+mod reference;
 mod requests;
 mod stopping;
 mod surfaces;
@@ -27,4 +28,10 @@ const NEARSIDE: &str = env!("CARGO_BIN_EXE_nearside");
 /// An edge in front of one origin.
 async fn edge_before(origin: &Origin) -> Edge {
     EdgeBuilder::new(NEARSIDE, &table(&[("eu", &[origin.host()])])).start().await
+}
+
+/// Says loudly that a test needs what is not here. Not `eprintln`: the harness would swallow what a passing test prints.
+fn skipped(what: &str, needs: &str) {
+    let told = format!("SKIPPED: {what} needs {needs}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes()).unwrap();
 }

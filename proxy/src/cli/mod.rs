@@ -7,6 +7,7 @@ mod admin;
 mod check;
 mod explain;
 mod ready;
+mod reference;
 mod regions;
 mod run;
 mod tables;
@@ -53,6 +54,11 @@ enum Command {
     Tables(TablesArgs),
     /// Say whether the edge of this configuration is ready (for container health checks)
     Ready(Configured),
+    /// Print every configuration key, or every metric, of this version, as Markdown
+    Reference {
+        /// Which page
+        page: Page,
+    },
 }
 
 #[derive(Args, Clone, Debug)]
@@ -80,6 +86,15 @@ enum Output {
     Table,
     /// For programs.
     Json,
+}
+
+/// A reference page.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Page {
+    /// Every key of nearside.toml and of the table.
+    Configuration,
+    /// Every metric.
+    Metrics,
 }
 
 #[derive(Args, Debug)]
@@ -222,6 +237,7 @@ pub fn main() -> ExitCode {
         Command::State(args) => regions::state(&args),
         Command::Tables(args) => tables::tables(&args),
         Command::Ready(configured) => ready::ready(&configured.file()),
+        Command::Reference { page } => reference::reference(page),
     }
 }
 

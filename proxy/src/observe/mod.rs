@@ -11,7 +11,7 @@ mod spans;
 
 pub(crate) use access_log::{AttemptLine, DecisionId, Line, Log, LogSink};
 pub(crate) use diagnostics::Diagnosis;
-pub(crate) use metrics::{Sources, page, registry};
+pub(crate) use metrics::{CATALOGUE, Sources, page, registry};
 pub(crate) use outlets::Outlets;
 pub(crate) use reason::Reason;
 pub(crate) use series::{KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally, outcome_reason};
