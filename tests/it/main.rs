@@ -12,6 +12,7 @@ mod failover;
 mod house;
 mod locate;
 mod probing;
+mod prometheus;
 mod protocols;
 mod publishing;
 mod reference;
