@@ -9,7 +9,7 @@
 //! - `observe`: numbers and the log.
 //!
 //! Beside the path: `probe` asks origins all the time, [`edge`] starts and stops it all, [`config`] is what this edge was
-//! told, `cli` what a person types, `demo` the world on one machine. The proxy only ever reads snapshots; publishing them is
+//! told, `reference` the pages about it, `cli` what a person types, `demo` the world on one machine. The proxy only ever reads snapshots; publishing them is
 //! the business of `control`.
 
 mod accept;
@@ -22,6 +22,7 @@ mod forward;
 mod locate;
 mod observe;
 mod probe;
+mod reference;
 pub mod relay;
 mod request;
 mod tls;

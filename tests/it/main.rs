@@ -2,22 +2,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access_log;
 mod bounds;
 mod cities;
 mod control;
 mod demo;
+mod diagnostics;
 mod failover;
 mod house;
 mod locate;
 mod origins;
 mod probing;
+mod prometheus;
 mod protocols;
 mod publishing;
+mod reference;
 mod requests;
 mod routing;
 mod stopping;
 mod surfaces;
 mod timeouts;
+mod tracing;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};
 
@@ -27,4 +32,10 @@ const NEARSIDE: &str = env!("CARGO_BIN_EXE_nearside");
 /// An edge in front of one origin.
 async fn edge_before(origin: &Origin) -> Edge {
     EdgeBuilder::new(NEARSIDE, &table(&[("eu", &[origin.host()])])).start().await
+}
+
+/// Says loudly that a test needs what is not here. Not `eprintln`: the harness would swallow what a passing test prints.
+fn skipped(what: &str, needs: &str) {
+    let told = format!("SKIPPED: {what} needs {needs}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes()).unwrap();
 }

@@ -16,7 +16,9 @@ fn said(args: &[&str]) -> String {
 #[test]
 fn help() {
     let mut all = said(&["--help"]);
-    for command in ["run", "check", "demo", "explain", "regions", "weight", "state", "tables", "ready"] {
+    for command in
+        ["run", "check", "demo", "explain", "regions", "weight", "state", "tables", "ready", "reference"]
+    {
         all += &format!("\n$ nearside {command} --help\n{}", said(&[command, "--help"]));
     }
     insta::assert_snapshot!("help", all);
@@ -56,6 +58,9 @@ async fn access_log_line() {
         assert_eq!(line.pointer(pointer).unwrap(), &Value::from(origin.host()));
         *line.pointer_mut(pointer).unwrap() = "ORIGIN".into();
     }
+    let decision = line["decision"].as_str().unwrap();
+    assert!(decision.starts_with("1.0.") && decision.split('.').count() == 4, "{decision}");
+    line["decision"] = "DECISION".into();
     insta::assert_snapshot!("access_log_line", serde_json::to_string_pretty(&line).unwrap());
 }
 

@@ -25,6 +25,7 @@ pub struct EdgeBuilder {
     edge: String,
     listeners: String,
     more: String,
+    access_log: String,
 }
 
 /// A running edge. Dropped, it is killed.
@@ -62,6 +63,7 @@ impl EdgeBuilder {
             edge: "place = { latitude = 50.11, longitude = 8.68 }\nworkers = 2".to_owned(),
             listeners: "[[listeners]]\naddress = \"127.0.0.1:0\"".to_owned(),
             more: "[client_address]\ntrusted_hops = [\"127.0.0.0/8\"]".to_owned(),
+            access_log: String::new(),
         }
     }
 
@@ -99,14 +101,21 @@ impl EdgeBuilder {
         self
     }
 
+    /// More keys of `[access_log]`.
+    #[must_use]
+    pub fn access_log(mut self, keys: &str) -> Self {
+        self.access_log = keys.to_owned();
+        self
+    }
+
     /// Writes the configuration; where it is.
     #[must_use]
     pub fn write(&self) -> PathBuf {
         let file = self.folder.path().join("nearside.toml");
         let text = format!(
             "[edge]\nname = \"test\"\n{}\n{}\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[health]\nlisten = \
-             \"127.0.0.1:0\"\n[access_log]\nto = \"access.log\"\n",
-            self.edge, self.listeners, self.more
+             \"127.0.0.1:0\"\n[access_log]\nto = \"access.log\"\n{}\n",
+            self.edge, self.listeners, self.more, self.access_log
         );
         std::fs::write(&file, text).unwrap();
         std::fs::write(self.folder.path().join("table.toml"), &self.table).unwrap();
@@ -205,6 +214,14 @@ impl Edge {
     pub async fn access_log_of(&self, count: usize) -> Vec<Value> {
         crate::until("the access log is written", async || self.access_log().len() >= count).await;
         self.access_log()
+    }
+
+    /// Renames its access log, as logrotate does; where it is now.
+    #[must_use]
+    pub fn rename_access_log(&self) -> PathBuf {
+        let renamed = self.access_log.with_extension("log.1");
+        std::fs::rename(&self.access_log, &renamed).unwrap();
+        renamed
     }
 
     /// Replaces its table's file, as an editor does.

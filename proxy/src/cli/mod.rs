@@ -7,6 +7,7 @@ mod admin;
 mod check;
 mod explain;
 mod ready;
+mod reference;
 mod regions;
 mod run;
 mod tables;
@@ -34,7 +35,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve clients until told to stop (SIGTERM: finish what runs; twice: at once; SIGHUP: read files again)
+    /// Serve clients until told to stop (SIGTERM: finish what runs; twice: at once; SIGHUP: read files again;
+    /// SIGUSR1: open the access log anew)
     Run(Configured),
     /// Say everything that is wrong with the configuration, with file, line and column
     Check(CheckArgs),
@@ -52,6 +54,11 @@ enum Command {
     Tables(TablesArgs),
     /// Say whether the edge of this configuration is ready (for container health checks)
     Ready(Configured),
+    /// Print every configuration key, or every metric, of this version, as Markdown
+    Reference {
+        /// Which page
+        page: Page,
+    },
 }
 
 #[derive(Args, Clone, Debug)]
@@ -79,6 +86,15 @@ enum Output {
     Table,
     /// For programs.
     Json,
+}
+
+/// A reference page.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Page {
+    /// Every key of nearside.toml and of the table.
+    Configuration,
+    /// Every metric.
+    Metrics,
 }
 
 #[derive(Args, Debug)]
@@ -233,6 +249,7 @@ pub fn main() -> ExitCode {
         Command::State(args) => regions::state(&args),
         Command::Tables(args) => tables::tables(&args),
         Command::Ready(configured) => ready::ready(&configured.file()),
+        Command::Reference { page } => reference::reference(page),
     }
 }
 

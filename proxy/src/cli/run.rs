@@ -32,8 +32,9 @@ pub(super) fn run(file: &Path) -> ExitCode {
     let runtime = runtime.expect("a process that has started gets its event loop");
     // Signals that come while the edge starts are kept for when it can obey.
     let _guard = runtime.enter();
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
+    let signals =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::user_defined1()];
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup), Ok(mut reopen)] = signals.map(signal) else {
         complain("signals cannot be received");
         return ExitCode::from(1);
     };
@@ -55,6 +56,7 @@ pub(super) fn run(file: &Path) -> ExitCode {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => edge.reload(),
+                _ = reopen.recv() => edge.reopen_log(),
             }
         }
         tracing::info!("draining; once more to stop at once");

@@ -4,6 +4,7 @@
 //! folder. Reading names every mistake at once; what needs the machine to tell (a port in use, a broken certificate) comes
 //! at start-up.
 
+mod observing;
 mod spec;
 
 use std::fs;
@@ -17,7 +18,8 @@ use ipnet::IpNet;
 use steer::geo::{Country, Place};
 use steer::{Defect, KeyPath, Span};
 
-pub use spec::EdgeSpec;
+pub use observing::{AccessLog, AccessLogTarget, DiagnosticHeaders, Tracing};
+pub use spec::{EdgeSpec, ParentDecision};
 
 /// What this edge was told.
 #[derive(Clone, Debug)]
@@ -48,8 +50,12 @@ pub struct Settings {
     pub token_file: PathBuf,
     /// Where load balancers and Prometheus connect.
     pub health: SocketAddr,
-    /// Where the access log goes.
-    pub access_log: AccessLogTarget,
+    /// What the access log holds, and where it goes.
+    pub access_log: AccessLog,
+    /// What answers tell of their way.
+    pub headers: DiagnosticHeaders,
+    /// Where spans go; `None` if they are not recorded.
+    pub tracing: Option<Tracing>,
 }
 
 /// A socket that clients connect to.
@@ -96,17 +102,6 @@ impl Default for Limits {
     fn default() -> Self {
         Reader { defects: Vec::new() }.limits(&spec::LimitsSection::default())
     }
-}
-
-/// Where the access log goes.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum AccessLogTarget {
-    /// Nowhere.
-    Off,
-    /// Standard output.
-    Stdout,
-    /// A file, to which it is appended.
-    File(PathBuf),
 }
 
 /// Reads a file and what it means. Warnings are about what is allowed and probably not meant.
@@ -204,11 +199,12 @@ impl Reader {
             admin,
             token_file: folder.join(&spec.admin.token_file),
             health: self.address(&spec.health.listen, &KeyPath::of("health").key("listen"), "127.0.0.1:9190"),
-            access_log: match spec.access_log.to.as_str() {
-                "off" => AccessLogTarget::Off,
-                "stdout" => AccessLogTarget::Stdout,
-                file => AccessLogTarget::File(folder.join(file)),
+            access_log: AccessLog::of(&spec.access_log, folder),
+            headers: DiagnosticHeaders {
+                server_timing: spec.headers.server_timing,
+                proxy_status: spec.headers.proxy_status,
             },
+            tracing: spec.tracing.as_ref().and_then(|section| self.tracing(section)),
         }
     }
 

@@ -34,6 +34,12 @@ pub struct EdgeSpec {
     /// One JSON line per request.
     #[serde(default)]
     pub access_log: AccessLogSection,
+    /// What answers tell of their way.
+    #[serde(default)]
+    pub headers: HeadersSection,
+    /// Present: spans of requests are sent to an OpenTelemetry collector. Absent: traces that pass by are passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<TracingSection>,
 }
 
 /// Who and where this edge is.
@@ -225,15 +231,70 @@ impl Default for HealthSection {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLogSection {
-    /// `stdout`, `off`, or a file, relative to this file.
+    /// `stdout`, `off`, or a file, relative to this file. SIGUSR1 opens the file anew, after logrotate has renamed it.
     #[schemars(length(min = 1), extend("examples" = ["stdout"]))]
     pub to: String,
+    /// The share of ordinary requests that get a line, 0 to 1. Requests with a reason or a status of 500 and above always get
+    /// one. The same `X-Request-Id` is kept or left out in every PoP.
+    #[schemars(range(min = 0, max = 1), extend("examples" = [0.01]))]
+    pub sample: f64,
+    /// Whether only the network of a client's address is written: /24 of IPv4, /48 of IPv6. The field `decision` then leaves
+    /// out the client's key, which is made of the address.
+    #[schemars(extend("examples" = [true]))]
+    pub mask_client_ip: bool,
 }
 
 impl Default for AccessLogSection {
     fn default() -> Self {
-        Self { to: "stdout".to_owned() }
+        Self { to: "stdout".to_owned(), sample: 1.0, mask_client_ip: false }
     }
+}
+
+/// What answers tell of their way. Off, since it tells strangers of your regions; meant for clients of your own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeadersSection {
+    /// Whether answers have `Server-Timing`: `origin`, how long the attempt that was answered took, and `total`, both in
+    /// milliseconds up to the head of the answer. Browsers show it.
+    #[schemars(extend("examples" = [true]))]
+    pub server_timing: bool,
+    /// Whether answers have `Proxy-Status` (RFC 9209): the origin's status or what went wrong, the region as `next-hop`, the
+    /// reason code as `details`.
+    #[schemars(extend("examples" = [true]))]
+    pub proxy_status: bool,
+}
+
+/// Spans of requests, for an OpenTelemetry collector.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracingSection {
+    /// Where the collector takes OTLP over HTTP (protobuf); `/v1/traces` is added. With `https://`, TLS 1.3 and the system's
+    /// authorities. Spans that it does not take in time are dropped and counted.
+    #[schemars(extend("examples" = ["http://127.0.0.1:4318"]))]
+    pub endpoint: String,
+    /// The share of requests whose spans are sent, 0 to 1, where no parent decides.
+    #[serde(default = "default_sample")]
+    #[schemars(range(min = 0, max = 1), extend("examples" = [0.01]))]
+    pub sample: f64,
+    /// Whose decision in `traceparent` counts before `sample`.
+    #[serde(default)]
+    pub parent_decision: ParentDecision,
+}
+
+/// Whose decision whether spans are recorded is followed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline, extend("examples" = ["anyone"]))]
+pub enum ParentDecision {
+    /// That of `client_address.trusted_hops`. Other clients' traces are continued, but they cannot make you record them.
+    #[default]
+    TrustedHops,
+    /// Everybody's.
+    Anyone,
+}
+
+fn default_sample() -> f64 {
+    0.01
 }
 
 fn default_table() -> String {

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::origin;
 use super::users::Users;
 use super::world::{HOST, POP, REGIONS, table};
-use crate::config::{AccessLogTarget, Limits, Listener, Settings};
+use crate::config::{AccessLog, DiagnosticHeaders, Limits, Listener, Settings};
 use crate::edge::Edge;
 use crate::relay::Relay;
 
@@ -150,7 +150,9 @@ fn settings(folder: &std::path::Path) -> Settings {
         admin: any_port,
         token_file: folder.join("admin.token"),
         health: any_port,
-        access_log: AccessLogTarget::Off,
+        access_log: AccessLog::off(),
+        headers: DiagnosticHeaders::default(),
+        tracing: None,
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) use publishes::Publishes;
 use crate::accept::{self, Listening};
 use crate::config::Settings;
 use crate::locate::Locator;
-use crate::observe::{LogSink, Shard, Sources, Tally};
+use crate::observe::{Outlets, Shard, Sources, Tally};
 use crate::worker::{self, OriginTlsStore, Worker};
 use crate::{probe, tls};
 
@@ -52,6 +52,7 @@ pub struct Edge {
     phase: watch::Sender<Phase>,
     stop_prober: watch::Sender<bool>,
     reload: mpsc::Sender<()>,
+    outlets: Outlets,
     workers: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
 }
@@ -154,6 +155,11 @@ impl Edge {
         let _ = self.reload.try_send(());
     }
 
+    /// Opens the access log's file anew, after it was renamed.
+    pub fn reopen_log(&self) {
+        self.outlets.reopen_log();
+    }
+
     /// Stops in good order: takes no new clients, lets running requests finish, and returns when all are done or the drain
     /// timeout has passed.
     pub fn stop(mut self) {
@@ -161,6 +167,7 @@ impl Edge {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
+        self.outlets.finish();
         self.end();
         for other in self.others.drain(..) {
             let _ = other.join();
@@ -185,8 +192,7 @@ impl Common {
         let token = Token::read_or_create(&settings.token_file).map_err(|error| {
             StartError::System(format!("admin token {}", settings.token_file.display()), error)
         })?;
-        let log = LogSink::open(&settings.access_log)
-            .map_err(|error| StartError::System("access log".to_owned(), error))?;
+        let outlets = Outlets::start(&settings).map_err(|(what, error)| StartError::System(what, error))?;
         let (listening, listeners) = self.listen()?;
         let admin = bind("admin", settings.admin)?;
         let health = bind("health", settings.health)?;
@@ -232,6 +238,7 @@ impl Common {
                 probes,
                 admin: counts,
                 publishes,
+                outlets: outlets.counts(),
             },
             admin_listener: admin,
             health_listener: health,
@@ -252,7 +259,7 @@ impl Common {
                 shard: self.shards[index].clone(),
                 origin_tls: self.origin_tls.clone(),
                 failures: failures.clone(),
-                log: log.clone(),
+                sinks: outlets.sinks(),
                 seed: seed(index),
             };
             let (phase, probed) = (phase.subscribe(), probed.clone());
@@ -270,6 +277,7 @@ impl Common {
             phase,
             stop_prober,
             reload,
+            outlets,
             workers,
             others,
         })

@@ -59,6 +59,7 @@ pub(super) fn deliver(
         return switch(worker, response, lease, record, upgrade);
     }
     request::strip_response(response.headers_mut());
+    record.diagnose(true, response.headers_mut());
     route.response_edits.apply(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     let (head, body) = response.into_parts();
@@ -97,11 +98,11 @@ pub(super) fn direct(
     head: &RequestHead<'_>,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
-    let Direct { route, series, version } = direct;
+    let Direct { route, series, decision } = direct;
     record.belongs_to(series.clone());
     if let Some(log) = record.details() {
         log.route = Some(route.name.clone());
-        log.table = *version;
+        log.decision = Some(*decision);
     }
     let mut response = Response::new(Body::Empty);
     let status = match &route.route.action {
@@ -136,6 +137,8 @@ pub(super) fn direct(
 pub(super) fn refuse(mut record: Record, refused: &Refused) -> Response<Body> {
     let is_grpc = record.is_grpc;
     record.answer(refused.status.as_u16(), refused.reason);
+    let mut response = refused.response(is_grpc);
+    record.diagnose(false, response.headers_mut());
     record.finish();
-    refused.response(is_grpc)
+    response
 }

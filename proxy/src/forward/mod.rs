@@ -44,7 +44,7 @@ use replay::Inbound;
 
 use crate::accept::Connection;
 use crate::locate::Located;
-use crate::observe::{AttemptLine, KINDS, OUTCOMES, Reason};
+use crate::observe::{self, AttemptLine, KINDS, OUTCOMES, Reason, Traced};
 use crate::request::{self, Forwarding, HeaderFields, Refused, grpc_timeout, is_grpc};
 use crate::worker::{Asked, Chosen, Target, Tried, Worker};
 
@@ -60,7 +60,12 @@ pub(crate) async fn serve(
     let located = connection.locate(&parts.headers);
     let expects = request::expects_continue(&parts);
     let body = Inbound::new(body, worker.settings.limits.replay_bytes, expects);
-    let log = worker.log.is_some().then(|| details(&parts, &located, &body));
+    let trace =
+        observe::join(worker.spans.as_ref(), &mut parts.headers, connection.is_trusted, || worker.draw());
+    let is_told = worker.log.is_some()
+        || worker.settings.headers.any()
+        || trace.is_some_and(|trace| trace.recorded.is_some());
+    let log = is_told.then(|| details(&parts, &located, &body, trace));
     let mut record = Record::new(connection.clone(), started, log);
     record.is_grpc = is_grpc(&parts.headers);
     let admitted = match request::admit(&parts) {
@@ -126,8 +131,16 @@ async fn run(
             first_byte: first_byte.map_or(limits.first_byte_timeout, Into::into),
             max_idle: limits.origin_idle_timeout,
         };
-        let is_upgrade = upgrade.is_some();
-        let outbound = Outbound { head, body: &body, is_safe, is_upgrade, worker, target: &target, number };
+        let outbound = Outbound {
+            head,
+            body: &body,
+            is_safe,
+            is_upgrade: upgrade.is_some(),
+            worker,
+            target: &target,
+            number,
+            traceparent: record.begin_attempt(),
+        };
         let began = worker.clock.now();
         let attempt = attempt::attempt(worker, &target.origin, times, &outbound);
         let outcome = match patience.deadline {
@@ -172,10 +185,13 @@ fn deadline(target: &Target, record: &Record, head: &Parts) -> Option<Instant> {
     Instant::now().checked_add(total)
 }
 
-fn details(parts: &Parts, located: &Located, body: &Inbound) -> Box<Details> {
+fn details(parts: &Parts, located: &Located, body: &Inbound, trace: Option<Traced>) -> Box<Details> {
     Box::new(Details {
         id: String::new(),
+        trace,
+        attempt_span: None,
         client_ip: located.address,
+        key: located.client.key,
         country: located.country,
         method: parts.method.clone(),
         host: String::new(),
@@ -187,7 +203,7 @@ fn details(parts: &Parts, located: &Located, body: &Inbound) -> Box<Details> {
         natural_region: None,
         origin: None,
         attempts: Vec::new(),
-        table: 0,
+        decision: None,
         ttfb_ms: None,
         body: Some(body.clone()),
         aborted_by: None,
@@ -202,7 +218,7 @@ fn describe(record: &mut Record, target: &Target) {
         log.region = Some(target.origin.region.clone());
         log.natural_region = target.natural_region.clone();
         log.origin = Some(target.origin.address.clone());
-        log.table = target.version;
+        log.decision = Some(target.decision);
     }
 }
 
@@ -217,11 +233,15 @@ fn count(
     let kind = usize::from(number > 1).min(KINDS.len() - 1);
     origin.series.attempts[kind][outcome].one();
     if let Some(log) = record.details() {
+        let ended = worker.clock.now();
         log.attempts.push(AttemptLine {
             region: origin.region.clone(),
             origin: origin.address.clone(),
             outcome: OUTCOMES[outcome],
-            ms: record::millis(worker.clock.now().since(began).as_millis_f64()),
+            ms: record::millis(ended.since(began).as_millis_f64()),
+            span: log.attempt_span.take(),
+            began,
+            ended,
         });
     }
 }

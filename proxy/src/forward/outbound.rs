@@ -8,6 +8,7 @@ use steer::attempt::Progress;
 use super::attempt::Sendable;
 use super::replay::{Inbound, ToOrigin};
 use crate::connect::{Purpose, absolute};
+use crate::observe::TRACEPARENT;
 use crate::request;
 use crate::worker::{Target, Worker};
 
@@ -20,6 +21,8 @@ pub(super) struct Outbound<'a> {
     pub(super) worker: &'a Worker,
     pub(super) target: &'a Target,
     pub(super) number: u32,
+    /// What the origin is told of the attempt's trace.
+    pub(super) traceparent: Option<HeaderValue>,
 }
 
 impl Outbound<'_> {
@@ -48,6 +51,9 @@ impl Sendable for Outbound<'_> {
         headers.insert(request::X_NEARSIDE_POP, self.worker.pop_header.clone());
         headers.insert(request::X_NEARSIDE_REGION, origin.region_header.clone());
         headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(self.number));
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(TRACEPARENT, traceparent.clone());
+        }
         if let Some(host) = &self.target.route.host {
             headers.insert(header::HOST, host.clone());
         }

@@ -4,13 +4,16 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{Method, Uri, Version};
-use steer::Moment;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use steer::geo::Country;
+use steer::{Moment, Span};
 
 use super::replay::Inbound;
 use crate::accept::Connection;
-use crate::observe::{AttemptLine, Line, Reason, RequestSeries};
+use crate::observe::{
+    AttemptLine, AttemptSpan, DecisionId, Diagnosis, Line, Reason, RequestSeries, RequestSpan, SpanId,
+    Traced, outcome_reason,
+};
 
 /// A request from its arrival to its end. Whoever drops it without a word says that the client went away.
 pub(crate) struct Record {
@@ -23,14 +26,19 @@ pub(crate) struct Record {
     is_over: bool,
     /// Whether its client reads answers as gRPC does.
     pub(crate) is_grpc: bool,
-    /// What only the log wants; `None` while it is off.
+    /// What only the log, the spans and diagnostic fields want; `None` while all are off.
     log: Option<Box<Details>>,
 }
 
-/// What only the log wants.
+/// What only the log, the spans and diagnostic fields want.
 pub(crate) struct Details {
     pub(crate) id: String,
+    pub(crate) trace: Option<Traced>,
+    /// The span of the attempt that runs.
+    pub(crate) attempt_span: Option<SpanId>,
     pub(crate) client_ip: IpAddr,
+    /// The client's key in decisions.
+    pub(crate) key: u64,
     pub(crate) country: Option<Country>,
     pub(crate) method: Method,
     pub(crate) host: String,
@@ -42,7 +50,8 @@ pub(crate) struct Details {
     pub(crate) natural_region: Option<Rc<str>>,
     pub(crate) origin: Option<Rc<str>>,
     pub(crate) attempts: Vec<AttemptLine>,
-    pub(crate) table: u64,
+    /// What the last attempt was decided by.
+    pub(crate) decision: Option<DecisionId>,
     pub(crate) ttfb_ms: Option<f64>,
     pub(crate) body: Option<Inbound>,
     pub(crate) aborted_by: Option<&'static str>,
@@ -75,7 +84,34 @@ impl Record {
         self.reason = reason;
     }
 
-    /// What the log wants, if there is a log.
+    /// An attempt begins: what its origin is told of the trace, if its span is recorded.
+    pub(crate) fn begin_attempt(&mut self) -> Option<HeaderValue> {
+        let worker = &self.connection.worker;
+        let details = self.log.as_deref_mut()?;
+        let traced = details.trace?;
+        let recorded = traced.recorded?;
+        let span = SpanId::new(|| worker.draw());
+        details.attempt_span = Some(span);
+        Some(traced.header(&recorded, span))
+    }
+
+    /// Tells the client of the answer's way, where that is wanted. `is_received`: an origin answered.
+    pub(crate) fn diagnose(&self, is_received: bool, headers: &mut HeaderMap) {
+        let worker = &self.connection.worker;
+        let wanted = worker.settings.headers;
+        let Some(details) = self.log.as_deref().filter(|_| wanted.any()) else { return };
+        let diagnosis = Diagnosis {
+            status: self.status,
+            is_received,
+            reason: self.reason,
+            region: details.region.as_deref(),
+            origin_ms: details.attempts.last().filter(|_| is_received).map(|attempt| attempt.ms),
+            total_ms: worker.clock.now().since(self.started).as_millis_f64(),
+        };
+        diagnosis.tell(wanted, headers);
+    }
+
+    /// What the log and the spans want, if there are any.
     pub(crate) fn details(&mut self) -> Option<&mut Details> {
         self.log.as_deref_mut()
     }
@@ -118,38 +154,98 @@ impl Record {
             Some(series) => series.add(self.status, self.reason, span),
             None => self.connection.worker.series_of_nothing().add(self.status, self.reason, span),
         }
-        if let (Some(log), Some(details)) = (&self.connection.worker.log, &self.log) {
-            let path = details.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-            log.write(&Line {
-                ts: self.connection.worker.clock.wall(),
-                id: &details.id,
-                pop: &self.connection.worker.settings.name,
-                client_ip: details.client_ip,
-                country: details.country,
-                method: details.method.as_str(),
-                host: &details.host,
-                path,
-                proto: proto(details.version),
-                tls: self.connection.tls_version,
-                sni: self.connection.sni.as_deref(),
-                status: self.status,
-                reason: self.reason.code(),
-                bytes_in: details.body.as_ref().map_or(0, Inbound::bytes),
-                bytes_out: self.bytes_out,
-                dur_ms: millis(span.as_millis_f64()),
-                ttfb_ms: details.ttfb_ms.map(millis),
-                route: details.route.as_deref(),
-                policy: details.policy.as_deref(),
-                region: details.region.as_deref(),
-                natural_region: details.natural_region.as_deref(),
-                origin: details.origin.as_deref(),
-                attempts: &details.attempts,
-                retry: details.attempts.len().saturating_sub(1),
-                table: details.table,
-                aborted_by: details.aborted_by,
-            });
+        if let Some(details) = self.log.take() {
+            self.write_line(&details, span);
+            self.record_spans(*details, now, span);
         }
         now
+    }
+
+    fn write_line(&self, details: &Details, span: Span) {
+        let Some(log) = &self.connection.worker.log else { return };
+        if !log.keeps(&details.id, self.status, self.reason) {
+            return;
+        }
+        let path = details.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let key = (!log.masks()).then_some(details.key);
+        log.write(&Line {
+            ts: self.connection.worker.clock.wall(),
+            id: &details.id,
+            trace: details.trace.map(|traced| traced.trace),
+            decision: details.decision.map(|decision| DecisionId { key, ..decision }),
+            pop: &self.connection.worker.settings.name,
+            client_ip: log.shown(details.client_ip),
+            country: details.country,
+            method: details.method.as_str(),
+            host: &details.host,
+            path,
+            proto: proto(details.version),
+            tls: self.connection.tls_version,
+            sni: self.connection.sni.as_deref(),
+            status: self.status,
+            reason: self.reason.code(),
+            bytes_in: details.body.as_ref().map_or(0, Inbound::bytes),
+            bytes_out: self.bytes_out,
+            dur_ms: millis(span.as_millis_f64()),
+            ttfb_ms: details.ttfb_ms.map(millis),
+            route: details.route.as_deref(),
+            policy: details.policy.as_deref(),
+            region: details.region.as_deref(),
+            natural_region: details.natural_region.as_deref(),
+            origin: details.origin.as_deref(),
+            attempts: &details.attempts,
+            retry: details.attempts.len().saturating_sub(1),
+            table: details.decision.map_or(0, |decision| decision.table),
+            aborted_by: details.aborted_by,
+        });
+    }
+}
+
+impl Record {
+    /// Hands the spans of a recorded request over.
+    fn record_spans(&self, details: Details, now: Moment, span: Span) {
+        let worker = &self.connection.worker;
+        let Some(Traced { trace, recorded: Some(recorded) }) = details.trace else { return };
+        let Some(sink) = &worker.spans else { return };
+        let ended = u64::try_from(worker.clock.wall().as_nanosecond()).unwrap_or(0);
+        let at = |moment: Moment| ended.saturating_sub(now.since(moment).as_nanos());
+        let attempts = details.attempts.iter().filter_map(|attempt| {
+            Some(AttemptSpan {
+                span: attempt.span?,
+                began: at(attempt.began),
+                ended: at(attempt.ended),
+                region: attempt.region.to_string(),
+                origin: attempt.origin.to_string(),
+                outcome: attempt.outcome,
+                reason: outcome_reason(attempt.outcome),
+            })
+        });
+        let text = |text: Option<Rc<str>>| text.map(|text| text.to_string());
+        let key = worker.log.as_ref().is_none_or(|log| !log.masks()).then_some(details.key);
+        let decision = details.decision.map(|decision| DecisionId { key, ..decision }.to_string());
+        let request = RequestSpan {
+            trace,
+            recorded,
+            began: ended.saturating_sub(span.as_nanos()),
+            ended,
+            attempts: attempts.collect(),
+            id: details.id,
+            method: details.method,
+            scheme: if self.connection.tls_version.is_some() { "https" } else { "http" },
+            host: details.host,
+            path: details.uri.path().to_owned(),
+            http_version: proto(details.version).trim_start_matches("HTTP/"),
+            status: self.status,
+            reason: self.reason,
+            aborted_by: details.aborted_by,
+            route: text(details.route),
+            region: text(details.region),
+            decision,
+        };
+        let spans = 1 + request.attempts.len() as u64;
+        if !sink.hand_over(Box::new(request)) {
+            worker.shard.spans_dropped.add(spans);
+        }
     }
 }
 

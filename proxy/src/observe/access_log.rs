@@ -1,31 +1,31 @@
 //! The access log: one JSON line per request, never in the way of one.
 //!
 //! A worker writes its lines into a buffer of its own and hands the buffer over when it is large or old enough. A thread
-//! writes the buffers out. If the disk or the pipe cannot keep up, whole buffers are dropped and their lines counted; no
-//! request ever waits for a log.
+//! writes the buffers out ([`super::log_writer`]). If the disk or the pipe cannot keep up, whole buffers are dropped and their
+//! lines counted; no request ever waits for a log.
 //!
-//! Left out: sampling, masking, reopening.
+//! Sampling goes by the request's id, so that all PoPs that a request passes through keep it or none does. What went wrong
+//! is always kept.
 
 use std::cell::{Cell, RefCell};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::sync::mpsc::{SyncSender, TrySendError};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use steer::Moment;
+use steer::draw::{bytes_hash, unit};
 use steer::geo::Country;
 
+use super::reason::Reason;
 use super::series::Shard;
-use crate::config::AccessLogTarget;
+use super::spans::{SpanId, TraceId};
 
 /// A buffer of this size is handed over.
 const FLUSH_BYTES: usize = 32 << 10;
-/// Buffers that wait for the writer; more are dropped.
-const QUEUE: usize = 64;
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -33,6 +33,10 @@ pub(crate) struct Line<'a> {
     #[serde(serialize_with = "micros")]
     pub(crate) ts: Timestamp,
     pub(crate) id: &'a str,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) trace: Option<TraceId>,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) decision: Option<DecisionId>,
     pub(crate) pop: &'a str,
     pub(crate) client_ip: IpAddr,
     pub(crate) country: Option<Country>,
@@ -66,6 +70,40 @@ pub(crate) struct AttemptLine {
     pub(crate) origin: Rc<str>,
     pub(crate) outcome: &'static str,
     pub(crate) ms: f64,
+    /// For its span.
+    #[serde(skip)]
+    pub(crate) span: Option<SpanId>,
+    #[serde(skip)]
+    pub(crate) began: Moment,
+    #[serde(skip)]
+    pub(crate) ended: Moment,
+}
+
+/// What a request was decided by, as `nearside explain` names its inputs: table, overlay, ranking and the client's key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DecisionId {
+    pub(crate) table: u64,
+    pub(crate) overlay: u64,
+    pub(crate) ranking: u64,
+    /// `None` where the client's address is masked, since it could be found from its key.
+    pub(crate) key: Option<u64>,
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.table, self.overlay, self.ranking)?;
+        self.key.map_or(Ok(()), |key| write!(f, ".{key:016x}"))
+    }
+}
+
+fn as_text<S: serde::Serializer>(
+    value: &Option<impl fmt::Display>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// RFC 3339, to the microsecond.
@@ -76,52 +114,45 @@ fn micros<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, 
 /// A worker's end of the log.
 #[derive(Debug)]
 pub(crate) struct Log {
-    sender: SyncSender<Vec<u8>>,
+    sink: LogSink,
     buffer: RefCell<Vec<u8>>,
     lines: Cell<u64>,
     shard: Arc<Shard>,
 }
 
-/// Where workers' logs lead.
+/// Where workers' logs lead, and what they keep.
 #[derive(Clone, Debug)]
-pub(crate) struct LogSink(SyncSender<Vec<u8>>);
-
-impl LogSink {
-    /// Starts the writer. `None` if the log is off.
-    pub(crate) fn open(target: &AccessLogTarget) -> io::Result<Option<Self>> {
-        let output: Box<dyn Write + Send> = match target {
-            AccessLogTarget::Off => return Ok(None),
-            AccessLogTarget::Stdout => Box::new(io::stdout()),
-            AccessLogTarget::File(file) => Box::new(OpenOptions::new().create(true).append(true).open(file)?),
-        };
-        let (sender, receiver) = sync_channel(QUEUE);
-        thread::Builder::new().name("access-log".to_owned()).spawn(move || write_out(output, &receiver))?;
-        Ok(Some(Self(sender)))
-    }
-
-    /// A worker's end.
-    pub(crate) fn log(&self, shard: Arc<Shard>) -> Log {
-        Log { sender: self.0.clone(), buffer: RefCell::new(Vec::new()), lines: Cell::new(0), shard }
-    }
+pub(crate) struct LogSink {
+    pub(super) sender: SyncSender<Vec<u8>>,
+    pub(super) sample: f64,
+    pub(super) mask: bool,
 }
 
-fn write_out(mut output: Box<dyn Write + Send>, buffers: &Receiver<Vec<u8>>) {
-    let mut is_failing = false;
-    for buffer in buffers {
-        let written = output.write_all(&buffer).and_then(|()| output.flush());
-        match written {
-            Ok(()) => is_failing = false,
-            // Said once, or a full disk would fill the other log too.
-            Err(error) if !is_failing => {
-                is_failing = true;
-                tracing::warn!(%error, "the access log cannot be written; its lines are lost until it can");
-            }
-            Err(_) => {}
-        }
+impl LogSink {
+    /// A worker's end.
+    pub(crate) fn log(self, shard: Arc<Shard>) -> Log {
+        Log { sink: self, buffer: RefCell::new(Vec::new()), lines: Cell::new(0), shard }
     }
 }
 
 impl Log {
+    /// Whether a request gets a line.
+    pub(crate) fn keeps(&self, id: &str, status: u16, reason: Reason) -> bool {
+        let is_ordinary = reason == Reason::None && status < 500;
+        // The draw lies strictly between 0 and 1: 0 keeps none, 1 keeps all.
+        !is_ordinary || unit(bytes_hash(id.as_bytes())) < self.sink.sample
+    }
+
+    /// Whether clients' addresses are masked.
+    pub(crate) const fn masks(&self) -> bool {
+        self.sink.mask
+    }
+
+    /// A client's address as it may be written.
+    pub(crate) fn shown(&self, address: IpAddr) -> IpAddr {
+        if self.sink.mask { masked(address) } else { address }
+    }
+
     pub(crate) fn write(&self, line: &Line<'_>) {
         let mut buffer = self.buffer.borrow_mut();
         let start = buffer.len();
@@ -145,7 +176,7 @@ impl Log {
         }
         let lines = self.lines.take();
         let capacity = buffer.capacity().min(2 * FLUSH_BYTES);
-        match self.sender.try_send(std::mem::replace(&mut *buffer, Vec::with_capacity(capacity))) {
+        match self.sink.sender.try_send(std::mem::replace(&mut *buffer, Vec::with_capacity(capacity))) {
             Ok(()) => self.shard.log_lines.add(lines),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.shard.log_dropped.add(lines),
         }
@@ -155,5 +186,42 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.flush();
+    }
+}
+
+/// The network of an address: /24 of IPv4, /48 of IPv6.
+fn masked(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (!0 << 80)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masked_addresses_are_networks() {
+        for (address, network) in [
+            ("203.0.113.77", "203.0.113.0"),
+            ("::ffff:203.0.113.77", "203.0.113.0"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
+        ] {
+            assert_eq!(masked(address.parse().unwrap()).to_string(), network);
+        }
+    }
+
+    #[test]
+    fn samples_are_shares_and_what_went_wrong_is_kept() {
+        let (sender, _receiver) = std::sync::mpsc::sync_channel(1);
+        let log = |sample| LogSink { sender: sender.clone(), sample, mask: false }.log(Arc::default());
+        let kept = |sample: f64| {
+            let log = log(sample);
+            (0..10_000).filter(|n| log.keeps(&format!("request-{n}"), 404, Reason::None)).count()
+        };
+        assert_eq!((kept(0.0), kept(1.0)), (0, 10_000));
+        assert!((900..1100).contains(&kept(0.1)), "{}", kept(0.1));
+        assert!(log(0.0).keeps("x", 500, Reason::None) && log(0.0).keeps("x", 200, Reason::FailedOver));
     }
 }

@@ -88,6 +88,18 @@ pub(crate) const KINDS: [&str; 2] = ["first", "retry"];
 pub(crate) const OUTCOMES: [&str; 6] =
     ["answered", "not_sent", "connect_timeout", "timeout", "reset", "protocol"];
 
+/// The reason that an outcome would be, were it the last.
+pub(crate) fn outcome_reason(outcome: &str) -> Reason {
+    match outcome {
+        "not_sent" => Reason::ConnectFailure,
+        "connect_timeout" => Reason::ConnectTimeout,
+        "timeout" => Reason::OriginTimeout,
+        "reset" => Reason::OriginReset,
+        "protocol" => Reason::OriginProtocol,
+        _ => Reason::None,
+    }
+}
+
 /// Attempts and connections of one region.
 #[derive(Debug, Default)]
 pub(crate) struct RegionSeries {
@@ -110,6 +122,7 @@ pub(crate) struct Shard {
     pub(crate) lookups: [Tally; 4],
     pub(crate) log_lines: Tally,
     pub(crate) log_dropped: Tally,
+    pub(crate) spans_dropped: Tally,
     /// By route and region; `-` where there was none.
     pub(crate) requests: Mutex<BTreeMap<(String, String), Arc<RequestSeries>>>,
     pub(crate) regions: Mutex<BTreeMap<String, Arc<RegionSeries>>>,

@@ -30,7 +30,7 @@ use crate::accept::Stopping;
 use crate::config::Settings;
 use crate::forward::Origin;
 use crate::locate::{Locator, TrustedHops};
-use crate::observe::{Log, LogSink, RequestSeries, Shard};
+use crate::observe::{Log, LogSink, RequestSeries, Shard, SpanSink};
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -43,7 +43,7 @@ pub(crate) struct Parts {
     pub(crate) shard: Arc<Shard>,
     pub(crate) origin_tls: Arc<OriginTlsStore>,
     pub(crate) failures: mpsc::Sender<ConnectionFailure>,
-    pub(crate) log: Option<LogSink>,
+    pub(crate) sinks: (Option<LogSink>, Option<SpanSink>),
     pub(crate) seed: u64,
 }
 
@@ -64,6 +64,7 @@ pub(crate) struct Worker {
     pub(crate) trusted_hops: TrustedHops,
     pub(crate) shard: Arc<Shard>,
     pub(crate) log: Option<Log>,
+    pub(crate) spans: Option<SpanSink>,
     pub(crate) pop_header: HeaderValue,
     pub(crate) stopping: Rc<Stopping>,
     samples: Arc<Samples>,
@@ -94,7 +95,7 @@ impl Worker {
             shard,
             origin_tls,
             failures,
-            log,
+            sinks: (log, spans),
             seed,
         } = parts;
         let view = View::new(index, publisher.current().clone(), shard.clone(), origin_tls);
@@ -106,6 +107,7 @@ impl Worker {
             settings,
             locator,
             log: log.map(|sink| sink.log(shard.clone())),
+            spans,
             stopping: Rc::default(),
             samples,
             failures,
@@ -130,6 +132,11 @@ impl Worker {
             }
         }
         HeaderValue::from_bytes(&id).expect("hex digits are a header value")
+    }
+
+    /// 64 random bits. Not secret.
+    pub(crate) fn draw(&self) -> u64 {
+        self.rng.borrow_mut().next_u64()
     }
 
     /// The numbers of requests that found no route.

@@ -16,7 +16,7 @@ use super::view::Resolved;
 use super::{RouteHandle, SAMPLE_ALL_OF_FIRST, SAMPLE_EVERY, Worker};
 use crate::connect::PathTimes;
 use crate::forward::Origin;
-use crate::observe::RequestSeries;
+use crate::observe::{DecisionId, RequestSeries};
 use crate::request::Refused;
 
 /// What a decision needs to know of a request.
@@ -38,8 +38,8 @@ pub(crate) enum Chosen {
 pub(crate) struct Direct {
     pub(crate) route: Rc<RouteHandle>,
     pub(crate) series: Arc<RequestSeries>,
-    /// The table's version.
-    pub(crate) version: u64,
+    /// What it was decided by.
+    pub(crate) decision: DecisionId,
 }
 
 /// Where an attempt goes, and what is told about it.
@@ -48,8 +48,8 @@ pub(crate) struct Target {
     pub(crate) route: Rc<RouteHandle>,
     pub(crate) series: Arc<RequestSeries>,
     pub(crate) times: PathTimes,
-    /// The table's version.
-    pub(crate) version: u64,
+    /// What it was decided by.
+    pub(crate) decision: DecisionId,
     /// Where the client's requests go when everything is well, if that is elsewhere.
     pub(crate) natural_region: Option<Rc<str>>,
     /// Whether it goes here because the nearest placement is full.
@@ -84,7 +84,7 @@ impl Worker {
                 let route = resolved.route(route);
                 return Ok(Chosen::Direct(Direct {
                     series: resolved.series(&route, &self.nowhere),
-                    version: resolved.snapshot.version.about.version,
+                    decision: decided_by(&resolved),
                     route,
                 }));
             }
@@ -183,11 +183,21 @@ fn target(resolved: &mut Resolved<'_>, route: RouteId, decision: &Decision, orig
     Target {
         series: resolved.series(&route, &origin.region),
         times,
-        version: resolved.snapshot.version.about.version,
+        decision: decided_by(resolved),
         natural_region,
         spilled: decision.spilled_from.is_some(),
         origin,
         route,
+    }
+}
+
+fn decided_by(resolved: &Resolved<'_>) -> DecisionId {
+    let snapshot = resolved.snapshot;
+    DecisionId {
+        table: snapshot.version.about.version,
+        overlay: snapshot.overlay.number,
+        ranking: snapshot.ranking.number,
+        key: None,
     }
 }
 

@@ -1,7 +1,9 @@
-//! Metric families, built by hand: the numbers are summed up elsewhere, and only need their names, help and labels.
+//! Metric families, built by hand: the numbers are summed up elsewhere, and get their names and help from the
+//! catalogue.
 
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily};
 
+use super::catalogue::Described;
 use crate::observe::series::BOUNDS;
 
 /// Families in the making.
@@ -13,26 +15,24 @@ impl Families {
         self.0
     }
 
-    pub(super) fn counter(&mut self, name: &str, help: &str, metrics: Vec<Metric>) {
-        self.add(name, help, MetricType::COUNTER, metrics);
-    }
-
-    pub(super) fn gauge(&mut self, name: &str, help: &str, metrics: Vec<Metric>) {
-        self.add(name, help, MetricType::GAUGE, metrics);
-    }
-
-    pub(super) fn add(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
-        // The encoder refuses families without metrics.
+    /// Adds the numbers of a metric. Those without any are left out, since the encoder refuses them.
+    pub(super) fn add(&mut self, of: &Described, metrics: Vec<Metric>) {
+        debug_assert!(metrics.iter().all(|metric| has_labels(metric, of)), "{} has other labels", of.name);
         if metrics.is_empty() {
             return;
         }
         let mut family = MetricFamily::default();
-        family.set_name(name.to_owned());
-        family.set_help(help.to_owned());
-        family.set_field_type(kind);
+        family.set_name(of.name.to_owned());
+        family.set_help(of.help.to_owned());
+        family.set_field_type(of.kind.into());
         family.set_metric(metrics);
         self.0.push(family);
     }
+}
+
+fn has_labels(metric: &Metric, of: &Described) -> bool {
+    let found = metric.get_label().iter().map(LabelPair::name);
+    found.eq(of.labels.iter().map(|(name, _)| *name))
 }
 
 pub(super) fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Vec<LabelPair> {

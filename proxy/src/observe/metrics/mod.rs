@@ -3,6 +3,7 @@
 //! The `prometheus` crate is the registry and the encoder; the numbers stand behind one collector that adds up the workers'
 //! shards when somebody asks. Labels come from the table and from short fixed lists, never from requests.
 
+mod catalogue;
 mod families;
 
 use std::collections::BTreeMap;
@@ -12,16 +13,18 @@ use control::admin::Counts;
 use control::publisher::Publisher;
 use control::share::Samples;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, Registry, TextEncoder};
 use steer::ids::RegionId;
 use steer::signals::Health;
 use steer::spec::State;
 
+pub(crate) use catalogue::ALL as CATALOGUE;
 use families::{Families, counter, gauge, histogram, labels};
 
+use super::outlets::OutletCounts;
 use super::reason::Reason;
-use super::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard};
+use super::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally};
 use crate::edge::Publishes;
 use crate::locate::{Locator, Told};
 use crate::probe::{PROBE_RESULTS, ProbeSeries};
@@ -36,6 +39,7 @@ pub(crate) struct Sources {
     pub(crate) probes: Arc<ProbeSeries>,
     pub(crate) admin: Arc<Counts>,
     pub(crate) publishes: Arc<Publishes>,
+    pub(crate) outlets: OutletCounts,
 }
 
 /// The registry with everything in it.
@@ -125,17 +129,8 @@ impl Numbers {
                 sums.sum_nanos,
             ));
         }
-        families.counter(
-            "nearside_requests_total",
-            "Requests by route, answering region, status class and reason.",
-            total,
-        );
-        families.add(
-            "nearside_request_duration_seconds",
-            "Time from a request's head to the end of its answer.",
-            MetricType::HISTOGRAM,
-            durations,
-        );
+        families.add(&catalogue::REQUESTS, total);
+        families.add(&catalogue::REQUEST_DURATION, durations);
     }
 
     fn regions(&self, families: &mut Families) {
@@ -170,8 +165,7 @@ impl Numbers {
             opened.push(counter(labels([("region", region)]), fresh));
             if reused > 0.0 {
                 // A connection opened to warm up and then used counts as reused, which is what warming up is for.
-                let used =
-                    sum(&|series| series.attempts.iter().flatten().map(super::series::Tally::get).sum());
+                let used = sum(&|series| series.attempts.iter().flatten().map(Tally::get).sum());
                 reuse.push(gauge(labels([("region", region)]), (reused / used.max(reused)).min(1.0)));
             }
             let mut to: BTreeMap<String, u64> = BTreeMap::new();
@@ -185,63 +179,45 @@ impl Numbers {
                 spills.push(counter(labels([("from", region), ("to", other)]), *count as f64));
             }
         }
-        families.counter(
-            "nearside_attempts_total",
-            "Attempts at origins by region, kind and outcome.",
-            attempts,
-        );
-        families.gauge("nearside_pool_connections", "Connections to origins by region and state.", pool);
-        families.counter("nearside_pool_connections_opened_total", "Connections opened to origins.", opened);
-        families.gauge("nearside_pool_reuse_ratio", "Attempts that found a warm connection.", reuse);
-        families.counter(
-            "nearside_spill_total",
-            "Requests sent on because the nearer region was full.",
-            spills,
-        );
+        families.add(&catalogue::ATTEMPTS, attempts);
+        families.add(&catalogue::POOL_CONNECTIONS, pool);
+        families.add(&catalogue::POOL_OPENED, opened);
+        families.add(&catalogue::POOL_REUSE, reuse);
+        families.add(&catalogue::SPILL, spills);
     }
 
     fn connections(&self, families: &mut Families) {
         let sum = |of: fn(&Shard) -> u64| self.0.shards.iter().map(|shard| of(shard)).sum::<u64>() as f64;
         let client = || labels([("side", "client")]);
-        families.gauge(
-            "nearside_connections",
-            "Open connections.",
-            vec![gauge(client(), sum(|s| s.connections.get()))],
-        );
-        families.counter(
-            "nearside_connections_total",
-            "Connections accepted.",
-            vec![counter(client(), sum(|s| s.connections_total.get()))],
-        );
-        families.counter(
-            "nearside_tls_handshakes_failed_total",
-            "TLS handshakes with clients that failed or took too long.",
+        families.add(&catalogue::CONNECTIONS, vec![gauge(client(), sum(|s| s.connections.get()))]);
+        families
+            .add(&catalogue::CONNECTIONS_TOTAL, vec![counter(client(), sum(|s| s.connections_total.get()))]);
+        families.add(
+            &catalogue::HANDSHAKES_FAILED,
             vec![counter(Vec::new(), sum(|s| s.handshakes_failed.get()))],
         );
-        families.counter(
-            "nearside_upgrades_total",
-            "Requests that switched protocols and became tunnels.",
-            vec![counter(Vec::new(), sum(|s| s.upgrades.get()))],
+        families.add(&catalogue::UPGRADES, vec![counter(Vec::new(), sum(|s| s.upgrades.get()))]);
+        families.add(&catalogue::LOG_LINES, vec![counter(Vec::new(), sum(|s| s.log_lines.get()))]);
+        families.add(
+            &catalogue::LOG_DROPPED,
+            vec![counter(Vec::new(), sum(|s| s.log_dropped.get()) + self.0.outlets.log_lost.get() as f64)],
         );
-        families.counter(
-            "nearside_access_log_lines_total",
-            "Access log lines handed to the writer.",
-            vec![counter(Vec::new(), sum(|s| s.log_lines.get()))],
+        families.add(
+            &catalogue::SPANS_EXPORTED,
+            vec![counter(Vec::new(), self.0.outlets.spans.exported.get() as f64)],
         );
-        families.counter(
-            "nearside_access_log_dropped_total",
-            "Access log lines dropped because the writer could not keep up.",
-            vec![counter(Vec::new(), sum(|s| s.log_dropped.get()))],
-        );
+        let dropped = [
+            ("queue_full", sum(|s| s.spans_dropped.get())),
+            ("not_taken", self.0.outlets.spans.failed.get() as f64),
+            ("rejected", self.0.outlets.spans.rejected.get() as f64),
+        ];
+        let dropped = dropped.map(|(cause, count)| counter(labels([("cause", cause)]), count));
+        families.add(&catalogue::SPANS_DROPPED, dropped.to_vec());
         let lookups = (0..Told::NAMES.len()).map(|at| {
             let count: u64 = self.0.shards.iter().map(|shard| shard.lookups[at].get()).sum();
             counter(labels([("result", Told::NAMES[at])]), count as f64)
         });
-        families.counter(
-            "nearside_geo_lookups_total",
-            "Clients located, by what told their place.",
-            lookups.collect(),
-        );
+        families.add(&catalogue::GEO_LOOKUPS, lookups.collect());
     }
 
     fn observed(&self, families: &mut Families) {
@@ -265,10 +241,10 @@ impl Numbers {
             let predicted = shares.of.get(&id).copied().unwrap_or(0.0);
             share.push(gauge(labels([("region", name)]), predicted));
         }
-        families.gauge("nearside_region_state", "State: 0 active, 1 standby, 2 drain, 3 off.", states);
-        families.gauge("nearside_region_weight_ratio", "Weight.", weights);
-        families.gauge("nearside_origin_rtt_seconds", "Published round trip to the region.", rtt);
-        families.gauge("nearside_region_effective_share_ratio", "Predicted part of the traffic.", share);
+        families.add(&catalogue::REGION_STATE, states);
+        families.add(&catalogue::REGION_WEIGHT, weights);
+        families.add(&catalogue::ORIGIN_RTT, rtt);
+        families.add(&catalogue::REGION_SHARE, share);
         let (mut health, mut in_flight) = (Vec::new(), Vec::new());
         for placement in &snapshot.vitals.placements {
             let (pool, region) = (placement.key.pool.as_str(), placement.key.region.as_str());
@@ -283,8 +259,8 @@ impl Numbers {
             in_flight
                 .push(gauge(labels([("pool", pool), ("region", region)]), f64::from(placement.in_flight())));
         }
-        families.gauge("nearside_region_health", "Health of each placement: 1 for what it is.", health);
-        families.gauge("nearside_region_in_flight", "Requests running at each placement.", in_flight);
+        families.add(&catalogue::REGION_HEALTH, health);
+        families.add(&catalogue::REGION_IN_FLIGHT, in_flight);
         let ttfb = snapshot.vitals.origins.iter().filter_map(|origin| {
             let key = &origin.key;
             let labels = labels([
@@ -294,86 +270,52 @@ impl Numbers {
             ]);
             Some(gauge(labels, origin.ttfb_ms(now)? / 1000.0))
         });
-        families.gauge(
-            "nearside_origin_ttfb_ewma_seconds",
-            "Peak EWMA of the time to the first byte.",
-            ttfb.collect(),
-        );
+        families.add(&catalogue::ORIGIN_TTFB, ttfb.collect());
         let probes = self.0.probes.probes().into_iter().flat_map(|(region, counts)| {
             let row = move |(result, count): (&&str, u64)| {
                 counter(labels([("region", region.as_str()), ("result", result)]), count as f64)
             };
             PROBE_RESULTS.iter().zip(counts).map(row).collect::<Vec<_>>()
         });
-        families.counter("nearside_probes_total", "Probes by region and result.", probes.collect());
+        families.add(&catalogue::PROBES, probes.collect());
         let (late_seconds, sent) = self.0.probes.lateness();
-        families.counter(
-            "nearside_probe_lateness_seconds_total",
-            "How late probes were sent, added up; divide by nearside_probe_rounds_total.",
-            vec![counter(Vec::new(), late_seconds)],
-        );
-        families.counter(
-            "nearside_probe_rounds_total",
-            "Rounds of probes begun.",
-            vec![counter(Vec::new(), sent as f64)],
-        );
+        families.add(&catalogue::PROBE_LATENESS, vec![counter(Vec::new(), late_seconds)]);
+        families.add(&catalogue::PROBE_ROUNDS, vec![counter(Vec::new(), sent as f64)]);
         let transitions = self.0.probes.transitions().into_iter().map(|((pool, region, to), count)| {
             counter(labels([("pool", pool.as_str()), ("region", region.as_str()), ("to", to)]), count as f64)
         });
-        families.counter("nearside_health_transitions_total", "Changes of health.", transitions.collect());
+        families.add(&catalogue::HEALTH_TRANSITIONS, transitions.collect());
     }
 
     fn control(&self, families: &mut Families) {
         let snapshot = self.0.publisher.snapshot();
         let about = &snapshot.version.about;
         let one = |value: f64| vec![gauge(Vec::new(), value)];
-        families.gauge("nearside_table_version", "Version of the table in force.", one(about.version as f64));
-        families.gauge(
-            "nearside_table_last_publish_timestamp_seconds",
-            "When it was published.",
-            one(about.published_at.as_second() as f64),
-        );
-        families.gauge(
-            "nearside_ranking_number",
-            "Number of the ranking in force.",
-            one(snapshot.ranking.number as f64),
-        );
-        families.gauge(
-            "nearside_overlay_number",
-            "Number of the overrides in force.",
-            one(snapshot.overlay.number as f64),
-        );
+        families.add(&catalogue::TABLE_VERSION, one(about.version as f64));
+        families.add(&catalogue::TABLE_PUBLISHED, one(about.published_at.as_second() as f64));
+        families.add(&catalogue::RANKING_NUMBER, one(snapshot.ranking.number as f64));
+        families.add(&catalogue::OVERLAY_NUMBER, one(snapshot.overlay.number as f64));
         let publishes = &self.0.publishes;
         let result = |result: &str, count: u64| counter(labels([("result", result)]), count as f64);
-        families.counter(
-            "nearside_table_publish_total",
-            "Tables read from the file, by result.",
+        families.add(
+            &catalogue::TABLE_PUBLISH,
             vec![result("ok", publishes.ok()), result("refused", publishes.refused())],
         );
-        families.gauge(
-            "nearside_config_last_reload_successful",
-            "Whether the last reading of the table file was taken over.",
-            one(f64::from(u8::from(publishes.last_succeeded()))),
-        );
+        families.add(&catalogue::LAST_RELOAD, one(f64::from(u8::from(publishes.last_succeeded()))));
         let reloads = self.0.locator.reloads();
-        families.counter(
-            "nearside_geo_reload_total",
-            "Readings of the GeoIP databases, by result.",
+        families.add(
+            &catalogue::GEO_RELOAD,
             vec![result("ok", reloads.ok()), result("refused", reloads.refused())],
         );
         let built = self.0.locator.databases().into_iter();
         let built = built.map(|(file, built)| gauge(labels([("database", file.as_str())]), built as f64));
-        families.gauge(
-            "nearside_geo_db_build_timestamp_seconds",
-            "When a database's data was made.",
-            built.collect(),
-        );
+        families.add(&catalogue::GEO_BUILT, built.collect());
         let calls = self.0.admin.all().into_iter();
         let calls = calls
             .map(|(verb, result, count)| counter(labels([("verb", verb), ("result", result)]), count as f64));
-        families.counter("nearside_admin_requests_total", "Calls of the admin API.", calls.collect());
+        families.add(&catalogue::ADMIN_REQUESTS, calls.collect());
         let build = labels([("version", env!("CARGO_PKG_VERSION"))]);
-        families.gauge("nearside_build_info", "What is running.", vec![gauge(build, 1.0)]);
+        families.add(&catalogue::BUILD_INFO, vec![gauge(build, 1.0)]);
     }
 }
 
