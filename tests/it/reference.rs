@@ -141,6 +141,25 @@ fn promised() -> Families {
     .collect()
 }
 
+#[test]
+fn every_reason_is_explained() {
+    let page = page("metrics");
+    let codes: Vec<&str> = page
+        .split("## Reason codes")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let source = fs::read_to_string(root().join("proxy/src/observe/reason.rs")).unwrap();
+    let made = source.matches("=> \"").count() / 2;
+    assert_eq!(codes.len(), made, "each has a code and a meaning: {codes:?}");
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for code in codes {
+        assert!(readme.contains(&format!("`{code}`")), "{code} is not in the README");
+    }
+}
+
 /// What a scrape shows.
 fn shown(scrape: &str) -> Families {
     let kinds = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE nearside_")?.split_once(' '));

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use prost::Message;
-use testkit::{Client, Edge, EdgeBuilder, Origin, Users, table, text, until};
+use testkit::{Authority, Client, Edge, EdgeBuilder, Origin, Users, table, text, until};
 
 use crate::NEARSIDE;
 
@@ -31,9 +31,13 @@ struct Collector {
 
 impl Collector {
     async fn that_rejects(rejected_spans: i64) -> Self {
+        Self::start(rejected_spans, None).await
+    }
+
+    async fn start(rejected_spans: i64, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let messages: Arc<Mutex<Vec<ExportTraceServiceRequest>>> = Arc::default();
         let remember = messages.clone();
-        let origin = Origin::with(move |request| {
+        let handler = move |request: http::Request<hyper::body::Incoming>| {
             let remember = remember.clone();
             async move {
                 assert_eq!(request.method(), Method::POST);
@@ -46,8 +50,12 @@ impl Collector {
                 let body = Full::new(answer.encode_to_vec().into());
                 http::Response::new(body.map_err(|never| match never {}).boxed())
             }
-        });
-        Self { origin: origin.await, messages }
+        };
+        let origin = match tls {
+            Some(tls) => Origin::with_tls(tls, handler).await,
+            None => Origin::with(handler).await,
+        };
+        Self { origin, messages }
     }
 
     fn section(&self, keys: &str) -> String {
@@ -182,6 +190,34 @@ async fn a_parent_that_is_not_recorded_is_passed_on_as_it_came() {
     assert!(spans[0].parent_span_id.is_empty());
     let heard = origin.last().header("traceparent").to_owned();
     assert_eq!(heard, format!("00-{}-{}-01", hex(&spans[0].trace_id), hex(&spans[1].span_id)));
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_is_verified() {
+    let authority = Authority::new();
+    let server = authority.issue(&["localhost"]).server();
+    let (collector, origin) = (Collector::start(0, Some(server)).await, Origin::named("eu").await);
+    let builder = |authority: &Authority| {
+        let builder = EdgeBuilder::new(NEARSIDE, &table(&[("eu", &[origin.host()])]));
+        let file = authority.file(builder.folder());
+        let port = collector.origin.address.port();
+        builder.and(&format!(
+            "[tracing]\nendpoint = \"https://localhost:{port}\"\nca_file = {:?}\nsample = 1.0",
+            file.file_name().unwrap().to_str().unwrap()
+        ))
+    };
+    let edge = builder(&authority).start().await;
+    let mut client = Client::connect(edge.address()).await;
+    client.ask(Method::GET, "/", &[("host", "unknown.test")], "").await;
+    let told = attributes(&collector.spans_of(1).await[0]);
+    assert_eq!((told["nearside.reason"].as_str(), told["http.response.status_code"].as_str()), ("NR", "421"));
+    assert!(!told.contains_key("error.type"), "the client is to blame");
+
+    let edge = builder(&Authority::new()).start().await;
+    Client::connect(edge.address()).await.get("/").await;
+    until("it is told", async || edge.log().contains("spans cannot be sent")).await;
+    assert!(edge.log().contains("UnknownIssuer") || edge.log().contains("certificate"), "{}", edge.log());
+    assert_eq!(collector.spans().len(), 1, "nothing was sent to a stranger");
 }
 
 #[tokio::test]

@@ -101,7 +101,13 @@ fn files(settings: &Settings) -> Vec<Finding> {
             "databases = [\"GeoLite2-City.mmdb\"]",
         ))
     });
-    broken.chain(unreadable).collect()
+    let authorities = settings.tracing.iter().filter_map(|tracing| {
+        let file = tracing.ca_file.as_deref()?;
+        let problem = tls::origin_config(Some(file)).err()?;
+        let example = "ca_file = \"collector-ca.pem\"";
+        Some(Finding::of_file(&file.display().to_string(), problem, "this edge would not start", example))
+    });
+    broken.chain(unreadable).chain(authorities).collect()
 }
 
 fn print(edge: &EdgeSpec, spec: &Spec) -> String {

@@ -204,7 +204,7 @@ impl Reader {
                 server_timing: spec.headers.server_timing,
                 proxy_status: spec.headers.proxy_status,
             },
-            tracing: spec.tracing.as_ref().and_then(|section| self.tracing(section)),
+            tracing: spec.tracing.as_ref().and_then(|section| self.tracing(section, folder)),
         }
     }
 

@@ -69,6 +69,8 @@ impl DiagnosticHeaders {
 pub struct Tracing {
     /// The collector, for OTLP over HTTP: a scheme, a host, perhaps a port and a path.
     pub endpoint: Uri,
+    /// The authorities to trust, as a PEM file, instead of the system's.
+    pub ca_file: Option<PathBuf>,
     /// The share of requests that are recorded where no parent decides, 0 to 1.
     pub sample: f64,
     /// Whose decision counts before.
@@ -76,7 +78,7 @@ pub struct Tracing {
 }
 
 impl Reader {
-    pub(super) fn tracing(&mut self, section: &TracingSection) -> Option<Tracing> {
+    pub(super) fn tracing(&mut self, section: &TracingSection, folder: &Path) -> Option<Tracing> {
         let is_collector = |uri: &Uri| {
             let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
             let host = uri.authority().filter(|authority| !authority.as_str().contains('@'));
@@ -88,6 +90,7 @@ impl Reader {
             self.defect(KeyPath::of("tracing").key("endpoint"), &problem, "no span would be sent", example);
             return None;
         };
-        Some(Tracing { endpoint, sample: section.sample, parent_decision: section.parent_decision })
+        let ca_file = section.ca_file.as_ref().map(|file| folder.join(file));
+        Some(Tracing { endpoint, ca_file, sample: section.sample, parent_decision: section.parent_decision })
     }
 }

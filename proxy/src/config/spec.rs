@@ -268,10 +268,14 @@ pub struct HeadersSection {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TracingSection {
-    /// Where the collector takes OTLP over HTTP (protobuf); `/v1/traces` is added. With `https://`, TLS 1.3 and the system's
-    /// authorities. Spans that it does not take in time are dropped and counted.
+    /// Where the collector takes OTLP over HTTP (protobuf); `/v1/traces` is added. With `https://`, TLS 1.3 and a verified
+    /// certificate. Spans that it does not take in time are dropped and counted.
     #[schemars(extend("examples" = ["http://127.0.0.1:4318"]))]
     pub endpoint: String,
+    /// A PEM file of the authorities to trust for `https://`, instead of the system's; relative to this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("examples" = ["collector-ca.pem"]))]
+    pub ca_file: Option<String>,
     /// The share of requests whose spans are sent, 0 to 1, where no parent decides.
     #[serde(default = "default_sample")]
     #[schemars(range(min = 0, max = 1), extend("examples" = [0.01]))]

@@ -86,7 +86,8 @@ impl LogWriter {
 }
 
 fn open(file: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(file)
+    let opened = OpenOptions::new().create(true).append(true).open(file);
+    opened.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))
 }
 
 fn write_out(mut output: Output, buffers: &Receiver<Vec<u8>>, reopen: &AtomicBool, lost: &Tally) {
@@ -118,14 +119,13 @@ impl Output {
 
     fn reopen(&mut self) {
         let Self::File(path, file) = self else { return };
-        let name = path.display();
         match open(path) {
             Ok(new) => {
                 *file = new;
-                tracing::info!(file = %name, "access log opened anew");
+                tracing::info!(file = %path.display(), "access log opened anew");
             }
             Err(error) => {
-                tracing::warn!(file = %name, %error, "the access log cannot be opened anew; the old file goes on");
+                tracing::warn!(%error, "the access log cannot be opened anew; the old file goes on");
             }
         }
     }

@@ -30,7 +30,7 @@ pub(crate) enum Reason {
     Deadline,
     /// No permitted region is healthy.
     NoHealthy,
-    /// Nothing came of an answer that had begun for longer than its route allows.
+    /// The answer had begun and then stood still for longer than its route allows.
     StreamIdle,
     /// It may have run, and is not safe to send again.
     Uncertain,
@@ -45,6 +45,54 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub(crate) const ALL: [Self; 19] = [
+        Self::None,
+        Self::FailedOver,
+        Self::Spilled,
+        Self::NoRoute,
+        Self::NoHealthy,
+        Self::ResidencyBlocked,
+        Self::CapacityExhausted,
+        Self::ConnectFailure,
+        Self::ConnectTimeout,
+        Self::OriginTimeout,
+        Self::StreamIdle,
+        Self::Deadline,
+        Self::OriginReset,
+        Self::OriginBroke,
+        Self::OriginProtocol,
+        Self::Uncertain,
+        Self::RetriesExhausted,
+        Self::BadRequest,
+        Self::ClientGone,
+    ];
+
+    /// What it means, for operators.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::None => "All went well.",
+            Self::ClientGone => "The client went away before the answer was complete.",
+            Self::CapacityExhausted => "Every healthy region has as many requests as it may.",
+            Self::BadRequest => "The request broke HTTP's rules or used what is refused here.",
+            Self::FailedOver => "It was answered by a later attempt than the first.",
+            Self::NoRoute => "No route serves this host or path.",
+            Self::ResidencyBlocked => "Healthy regions are left, but none in the route's jurisdictions.",
+            Self::Spilled => "The nearest region was full, so the next one answered.",
+            Self::OriginBroke => "The origin broke off in the middle of its answer.",
+            Self::ConnectFailure => "No connection to an origin could be made.",
+            Self::ConnectTimeout => "No connection to an origin could be made in time.",
+            Self::Deadline => "The request took longer than its route, or its gRPC call, allows.",
+            Self::StreamIdle => "The answer had begun and then stood still for longer than its route allows.",
+            Self::NoHealthy => "No permitted region is healthy.",
+            Self::Uncertain => "It may have run, and is not safe to send again.",
+            Self::OriginProtocol => "The origin's answer broke HTTP's rules.",
+            Self::OriginReset => "The origin closed or reset the connection before it answered.",
+            Self::RetriesExhausted => "All attempts were used up.",
+            Self::OriginTimeout => "The origin took too long to begin its answer.",
+        }
+    }
+
     /// The code in logs and metrics.
     pub(crate) const fn code(self) -> &'static str {
         match self {

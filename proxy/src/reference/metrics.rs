@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::made_by;
-use crate::observe::CATALOGUE;
+use crate::observe::{CATALOGUE, Reason};
 
 const OPENING: &str = "
 # Metrics
@@ -13,8 +13,7 @@ their values from the table or from short fixed lists, never from requests. Seri
 any more end. Counters start at 0 with the process. Times are in seconds, ratios between 0 and 1. A metric without any number
 yet, such as spills before the first, is not on the page.
 
-[deploy/prometheus](../deploy/prometheus) has alert rules for them, [deploy/grafana](../deploy/grafana) a dashboard. What the
-reason codes mean stands in the [README](../README.md#operating).
+[deploy/prometheus](../deploy/prometheus) has alert rules for them, [deploy/grafana](../deploy/grafana) a dashboard.
 ";
 
 const PROCESS: &str = "
@@ -39,5 +38,10 @@ pub(crate) fn page() -> String {
         let _ =
             writeln!(page, "| `{}` | {} | {labels} | {} |", metric.name, metric.kind.as_str(), metric.help);
     }
-    page + PROCESS
+    page += PROCESS;
+    page += "\n## Reason codes\n\nIn the label `reason`, in the access log and in answers of nearside itself.\n\n| code | meaning |\n|---|---|\n";
+    for reason in Reason::ALL {
+        let _ = writeln!(page, "| `{}` | {} |", reason.code(), reason.meaning());
+    }
+    page
 }

@@ -77,14 +77,14 @@ pub enum Scheme {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RespondSpec {
-    /// The status.
+    /// The status that clients get.
     #[schemars(range(min = 200, max = 599), extend("examples" = [503]))]
     pub status: u16,
-    /// The text.
+    /// The text that clients get.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 65536), extend("examples" = ["back at noon\n"]))]
     pub body: String,
-    /// What the text is.
+    /// What the text is, as a media type.
     #[serde(default = "plain_text")]
     #[schemars(regex(pattern = r"^[ -~]{1,128}$"), extend("x-wanted" = "a media type"), extend("examples" = ["application/json"]))]
     pub content_type: String,
@@ -116,7 +116,7 @@ pub struct RewriteSpec {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderRulesSpec {
-    /// Fields that go.
+    /// Fields that are taken away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("examples" = [["x-internal"]]))]
     pub remove: Vec<String>,
