@@ -1,5 +1,6 @@
 //! What a decision knows of the requester.
 
+use crate::affinity::Kept;
 use crate::geo::{Continent, Country, Point};
 
 /// A client within this distance of the PoP is mostly steered by the latency measured from it, in km.
@@ -14,6 +15,8 @@ pub struct Client {
     pub key: u64,
     /// Where he is. `None` for a private or unknown address.
     pub spot: Option<Spot>,
+    /// Where he was, if something keeps him there.
+    pub kept: Option<Kept>,
     /// `a`: the say that latency measured from this PoP has in his cost, 0.1 to 1.
     blend: f64,
 }
@@ -48,13 +51,13 @@ impl Client {
     #[must_use]
     pub fn at(key: u64, spot: Spot, pop: &Pop) -> Self {
         let blend = blend(&spot, pop);
-        Self { key, spot: Some(spot), blend }
+        Self { key, spot: Some(spot), kept: None, blend }
     }
 
     /// A client of whom only the key is known: measured latency has all the say.
     #[must_use]
     pub const fn unknown(key: u64) -> Self {
-        Self { key, spot: None, blend: 1.0 }
+        Self { key, spot: None, kept: None, blend: 1.0 }
     }
 
     /// `a`: the say that latency measured from this PoP has: all for a client who is here or nowhere, little for one far

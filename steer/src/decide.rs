@@ -23,6 +23,7 @@
 //! Nothing here reads a clock, draws a number or allocates; see [`crate::pick`] for the origin inside a placement and
 //! [`crate::attempt`] for what follows a failure. The recorder learns why; `()` learns nothing and costs nothing.
 
+use crate::affinity::Kept;
 use crate::client::Client;
 use crate::draw::{Purpose, falls_below, lot};
 use crate::effective::{DIAL_WHOLE, Effective, Standing};
@@ -66,6 +67,8 @@ pub struct Decision {
     pub spilled_from: Option<PlacementId>,
     /// What the order rests on.
     pub basis: Basis,
+    /// Whether it goes first where the client was, and not where the order says.
+    pub kept: bool,
 }
 
 /// What a plan's order rests on.
@@ -208,14 +211,53 @@ fn scan<S: Signals, R: Recorder, const ALL: bool>(
     let Some(head) = plan.head() else {
         return if any_usable { Err(Cause::Full) } else { all_down(world, id, &view, natural) };
     };
+    let kept = client.kept.and_then(|kept| kept_at(world, id, &view, kept, head));
+    if let Some(kept) = kept {
+        plan.lead(kept);
+    }
+    let spilled_from = (first_full < head).then(|| placement(first_full));
+    let head = kept.unwrap_or(head);
     let decision = Decision {
         lane: id,
         first: placement(head),
         natural,
-        spilled_from: (first_full < head).then(|| placement(first_full)),
+        spilled_from: spilled_from.filter(|_| kept.is_none()),
+        kept: kept.is_some(),
         basis: if head.is_unranked() { Basis::Unranked } else { Basis::Ranked },
     };
     Ok((decision, plan))
+}
+
+/// Where the client was, if it may stay: the placement is active, healthy, has room, and is not too much farther than the
+/// best. A weight that gives the key away does not count: it moves clients as they come, not those who are here.
+fn kept_at<S: Signals>(
+    world: &World<'_, S>,
+    id: LaneId,
+    view: &View<'_>,
+    kept: Kept,
+    head: Key,
+) -> Option<Key> {
+    let lane = world.table.lane(id);
+    let index = lane.candidates.iter().position(|candidate| candidate.region == kept.region)?;
+    let candidate = &lane.candidates[index];
+    let standing = world.effective.of_placement(candidate.placement);
+    let is_healthy = world.signals.observed(candidate.placement).health == Health::Up;
+    if unwanted(standing).is_some() || standing.state != State::Active || !is_healthy {
+        return None;
+    }
+    if candidate.max_in_flight != u32::MAX
+        && world.signals.in_flight(candidate.placement) >= candidate.max_in_flight
+    {
+        return None;
+    }
+    let cost = view.terms(world.table, index, candidate, standing).cost;
+    let is_ms = matches!(lane.steering, Steering::Nearest | Steering::Latency | Steering::Geo);
+    let more = cost - f64::from(head.cost());
+    // Unknown costs cannot be compared; nothing speaks against staying.
+    if is_ms && more.is_finite() && more > kept.within_ms {
+        return None;
+    }
+    Some(Key::of(Class::Kept, view.preference(candidate.region), rounded(cost), index))
 }
 
 #[inline]
@@ -311,6 +353,7 @@ fn all_down<S: Signals>(
         first: lane.candidates[key.index()].placement,
         natural,
         spilled_from: None,
+        kept: false,
         basis: Basis::AllDown,
     };
     Ok((decision, plan))

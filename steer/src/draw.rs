@@ -15,6 +15,8 @@ pub enum Purpose {
     Ramp,
     /// Which region does a weighted policy give the key?
     Share,
+    /// Which origin of a placement does the key belong to?
+    Origin,
 }
 
 impl Purpose {
@@ -23,6 +25,7 @@ impl Purpose {
             Self::Dial => 0x6e65_6172_6469_616c,
             Self::Ramp => 0x6e65_6172_7261_6d70,
             Self::Share => 0x6e65_6172_7368_6172,
+            Self::Origin => 0x6e65_6172_6f72_6967,
         }
     }
 }

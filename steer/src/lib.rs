@@ -8,6 +8,7 @@
 //! # Layout, in the order of a request
 //! - [`spec`]: what an operator writes. [`table`]: its compiled, valid form; [`Table::compile`] lists every [`Defect`].
 //! - [`matching`], [`router`], [`route`]: which route a request belongs to, and what that does with it.
+//! - [`affinity`]: what keeps a client where it was.
 //! - [`geo`], [`client`]: places, distances, and what is known of the requester.
 //! - [`effective`], [`ranking`], [`signals`], [`failback`]: the other inputs, each already reduced to what a decision needs:
 //!   states and weights with overrides, published latencies, observed health.
@@ -16,6 +17,7 @@
 //!
 //! Left out: doing anything. This crate decides; the proxy performs.
 
+pub mod affinity;
 pub mod attempt;
 pub mod client;
 pub mod decide;

@@ -4,7 +4,7 @@
 //! does not send every worker to the same momentary best. Origins that are not trusted are used only when no trusted one is
 //! left, and an origin that was tried is not tried again while an untried one exists.
 
-use crate::draw::Rng;
+use crate::draw::{Purpose, Rng, lot};
 use crate::ids::OriginId;
 
 /// How one origin stands for a worker's next attempt.
@@ -44,6 +44,21 @@ pub fn pick(
     Some(if load(b) < load(a) { b } else { a })
 }
 
+/// Picks the origin that belongs to a key: the one with the greatest lot among the untried and trusted (rendezvous hashing,
+/// Thaler and Ravishankar 1998), so that an origin's end moves only its own keys. `subject` is the hash of an origin's name.
+pub fn pick_for_key(
+    origins: impl Iterator<Item = OriginId> + Clone,
+    view: impl Fn(OriginId) -> OriginView,
+    subject: impl Fn(OriginId) -> u64,
+    key: u64,
+) -> Option<OriginId> {
+    let order = |origin: &OriginId| {
+        let OriginView { trusted, tried, .. } = view(*origin);
+        (!tried, trusted, lot(key, subject(*origin), Purpose::Origin))
+    };
+    origins.max_by_key(order)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +89,23 @@ mod tests {
             counts[pick(ids(4), |_| view(1.0), &mut rng).unwrap().index()] += 1;
         }
         assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_key_belongs_to_an_origin_until_that_ends() {
+        let subject = |origin: OriginId| crate::draw::name_hash(&format!("origin-{}", origin.index()));
+        let picked = |key, gone: Option<usize>| {
+            let view = |origin: OriginId| OriginView { trusted: Some(origin.index()) != gone, ..view(1.0) };
+            pick_for_key(ids(4), view, subject, key).unwrap().index()
+        };
+        let mut counts = [0; 4];
+        for key in 0..10_000 {
+            let (whole, less) = (picked(key, None), picked(key, Some(2)));
+            counts[whole] += 1;
+            assert_ne!(less, 2);
+            assert!(whole == less || whole == 2, "only the keys of the one that is gone move");
+        }
+        assert!(counts.iter().all(|count| (2_300..2_700).contains(count)), "{counts:?}");
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Key {
         self.0 >> 48
     }
 
-    fn cost(self) -> f32 {
+    pub(crate) fn cost(self) -> f32 {
         #[expect(clippy::cast_possible_truncation, reason = "the 32 bits of the cost")]
         let folded = (self.0 >> 16) as u32;
         f32::from_bits(if folded >> 31 == 1 { folded & !(1 << 31) } else { !folded })
@@ -153,12 +153,21 @@ impl Plan {
         self.head = least.copied().unwrap_or(head);
     }
 
+    /// This one heads the plan, whatever the order says.
+    pub(crate) fn lead(&mut self, key: Key) {
+        // It may stand there already, as what it would be without being kept.
+        if !self.keys[..self.len].iter().any(|other| other.index() == key.index()) {
+            self.push(key);
+        }
+        self.head = key;
+    }
+
     /// All of them, best first.
     pub(crate) fn ordered(&self, lane: &Lane) -> Ordered {
         let mut rest: ArrayVec<Key, MAX_HOPS> =
-            self.keys[..self.len].iter().copied().filter(|key| *key != self.head).collect();
+            self.keys[..self.len].iter().copied().filter(|key| key.index() != self.head.index()).collect();
         rest.sort_unstable();
-        let keys = self.head().into_iter().chain(rest);
+        let keys = self.head().into_iter().chain(rest).take(MAX_HOPS);
         keys.map(|key| lane.candidates[key.index()].placement).collect()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Rewriting and redirecting are text in, text out; whoever calls this puts the result on the wire.
 
+use crate::affinity::Affinity;
 use crate::ids::LaneId;
 use crate::matching::{Conditions, Pattern, RequestHead};
 use crate::moment::Span;
@@ -57,6 +58,8 @@ pub struct Forward {
     pub host: Option<String>,
     /// What is changed of their header.
     pub headers: HeaderRules,
+    /// What keeps clients where they were.
+    pub affinity: Option<Affinity>,
     /// How long they may take; `None` is as the edge says.
     pub timeouts: Timeouts,
 }

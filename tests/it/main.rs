@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod access_log;
+mod affinity;
 mod bounds;
 mod cities;
 mod control;

@@ -24,6 +24,8 @@ pub(super) struct Asked {
     /// Header fields, a line each: `name: value`.
     #[serde(default)]
     headers: String,
+    #[serde(default)]
+    kept_in: Option<String>,
 }
 
 pub(super) async fn explain(
@@ -46,6 +48,7 @@ pub(super) async fn explain(
     let question = Question {
         headers: fields.collect::<Result<_, Problem>>()?,
         address,
+        kept_in: asked.kept_in,
         host: asked.host,
         path: asked.path.unwrap_or_else(|| "/".to_owned()),
         method: asked.method.unwrap_or_else(|| "GET".to_owned()),

@@ -50,6 +50,9 @@ fn online(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode>
     if !args.header.is_empty() {
         path.push_str(&format!("&headers={}", quoted(&args.header.join("\n"))));
     }
+    if let Some(region) = &args.kept_in {
+        path.push_str(&format!("&kept_in={}", quoted(region)));
+    }
     match api.json(Method::GET, &path, Vec::new()) {
         Ok((explanation, _)) => Ok((explanation, None)),
         Err(Failure::Unreachable(_)) if !explicit => offline(args),
@@ -84,6 +87,7 @@ fn offline(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode
         host: args.host.clone(),
         path: args.path.clone(),
         method: args.method.clone(),
+        kept_in: args.kept_in.clone(),
         headers: args.header.iter().filter_map(|field| field.split_once(':')).map(trimmed).collect(),
     };
     let explanation = explain_decision(&publisher.snapshot(), &question, Locate::locate(&locator, args.ip));

@@ -146,6 +146,9 @@ struct ExplainArgs {
     /// A header field sent, such as `x-canary: 1`; may be given several times
     #[arg(long, value_name = "FIELD", value_parser = parse_field)]
     header: Vec<String>,
+    /// The region that the client's affinity cookie names
+    #[arg(long, value_name = "REGION")]
+    kept_in: Option<String>,
     /// Answer from the configuration files, without a running edge: no health, no measured latency
     #[arg(long)]
     offline: bool,

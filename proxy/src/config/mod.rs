@@ -36,6 +36,8 @@ pub struct Settings {
     pub table_file: PathBuf,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
+    /// The file of the key that affinity cookies are signed with.
+    pub affinity_key_file: PathBuf,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_hops: Vec<IpNet>,
     /// GeoIP files, in order.
@@ -192,6 +194,7 @@ impl Reader {
             workers: spec.edge.workers.map_or(cores, usize::from).max(1),
             table_file: folder.join(&spec.edge.table),
             listeners: self.listeners(spec, folder),
+            affinity_key_file: folder.join(&spec.affinity.key_file),
             trusted_hops: self.trusted_hops(spec),
             databases: spec.geo.databases.iter().map(|file| folder.join(file)).collect(),
             prefixes: self.prefixes(spec),

@@ -16,6 +16,9 @@ pub struct EdgeSpec {
     pub edge: EdgeSection,
     /// Where clients connect.
     pub listeners: Vec<ListenerSection>,
+    /// What the cookies of routes with `affinity` are signed with.
+    #[serde(default)]
+    pub affinity: AffinitySection,
     /// How a client's address is found behind other proxies.
     #[serde(default)]
     pub client_address: ClientAddressSection,
@@ -91,6 +94,22 @@ pub struct ListenerTlsSection {
     /// PEM file of its private key, relative to this file.
     #[schemars(length(min = 1), extend("examples" = ["edge.key"]))]
     pub key_file: String,
+}
+
+/// What the cookies of routes with `affinity` are signed with.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AffinitySection {
+    /// The file of the key, relative to this file; made at the first start, readable by its owner only. Edges that serve the
+    /// same clients need the same one: copy it. A cookie signed with another key counts as none.
+    #[schemars(length(min = 1), extend("examples" = ["affinity.key"]))]
+    pub key_file: String,
+}
+
+impl Default for AffinitySection {
+    fn default() -> Self {
+        Self { key_file: "affinity.key".to_owned() }
+    }
 }
 
 /// How a client's address is found behind other proxies.

@@ -143,6 +143,7 @@ fn settings(folder: &std::path::Path) -> Settings {
         workers: thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4),
         table_file: folder.join("table.toml"),
         listeners: vec![Listener { address: any_port, tls: None }],
+        affinity_key_file: folder.join("affinity.key"),
         trusted_hops: vec!["127.0.0.0/8".parse().expect("a prefix")],
         databases: Vec::new(),
         prefixes: Vec::new(),

@@ -9,6 +9,7 @@ mod tending;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -30,7 +31,7 @@ use crate::accept::{self, Listening};
 use crate::config::Settings;
 use crate::locate::Locator;
 use crate::observe::{Outlets, Shard, Sources, Tally};
-use crate::worker::{self, OriginTlsStore, Worker};
+use crate::worker::{self, AffinityKey, OriginTlsStore, Worker};
 use crate::{probe, tls};
 
 /// Connection failures that wait for the prober; it needs no more to know.
@@ -118,7 +119,7 @@ impl Edge {
         for problem in refused {
             tracing::warn!(%problem, "GeoIP database refused");
         }
-        let folder = settings.table_file.parent().unwrap_or_else(|| std::path::Path::new("")).to_owned();
+        let folder = settings.table_file.parent().unwrap_or_else(|| Path::new("")).to_owned();
         let origin_tls = Arc::new(OriginTlsStore::new(&folder));
         let check = origin_tls.clone();
         let pop = (*locator.pop()).clone();
@@ -189,6 +190,7 @@ impl Drop for Edge {
 impl Common {
     fn run(self) -> Result<Edge, StartError> {
         let settings = self.settings.clone();
+        let affinity = Arc::new(affinity_key(&settings.affinity_key_file)?);
         let token = Token::read_or_create(&settings.token_file).map_err(|error| {
             StartError::System(format!("admin token {}", settings.token_file.display()), error)
         })?;
@@ -258,6 +260,7 @@ impl Common {
                 samples: self.samples.clone(),
                 shard: self.shards[index].clone(),
                 origin_tls: self.origin_tls.clone(),
+                affinity: affinity.clone(),
                 failures: failures.clone(),
                 sinks: outlets.sinks(),
                 seed: seed(index),
@@ -308,6 +311,13 @@ impl Common {
         }
         Ok((by_worker, addresses))
     }
+}
+
+/// The key of affinity cookies, from its file.
+fn affinity_key(file: &Path) -> Result<AffinityKey, StartError> {
+    let secret = Token::read_or_create(file)
+        .map_err(|error| StartError::System(format!("affinity key {}", file.display()), error))?;
+    Ok(AffinityKey::new(secret.reveal()))
 }
 
 fn bind(what: &str, address: SocketAddr) -> Result<StdListener, StartError> {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use steer::attempt::Progress;
@@ -17,7 +17,7 @@ use super::relay::{Patience, Relay};
 use super::upgrade;
 use crate::observe::Reason;
 use crate::request::{self, Forwarding, Refused};
-use crate::worker::{Direct, RouteHandle, Worker};
+use crate::worker::{Direct, Target, Worker};
 
 /// The answer to a request that no attempt could get answered.
 pub(super) fn give_up(failed: Failed, is_safe: bool, used_up: bool) -> Refused {
@@ -48,7 +48,7 @@ pub(super) fn deliver(
     answer: Answer,
     mut record: Record,
     reason: Reason,
-    route: &RouteHandle,
+    target: &Target,
     patience: Patience,
     upgrade: Option<OnUpgrade>,
 ) -> Response<Body> {
@@ -60,10 +60,29 @@ pub(super) fn deliver(
     }
     request::strip_response(response.headers_mut());
     record.diagnose(true, response.headers_mut());
-    route.response_edits.apply(response.headers_mut());
+    if let Some(cookie) = &target.cookie {
+        set_cookie(response.headers_mut(), cookie, record.is_secure());
+    }
+    target.route.response_edits.apply(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     let (head, body) = response.into_parts();
     Response::from_parts(head, Body::Relay(Relay::new(body, lease, record, patience)))
+}
+
+/// Names the client's region and origin, unless others than he may see the answer.
+fn set_cookie(headers: &mut HeaderMap, cookie: &str, is_secure: bool) {
+    let shared = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
+        let directives = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let is_shared = |directive: &[u8]| {
+            directive.eq_ignore_ascii_case(b"public")
+                || directive.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"s-maxage"))
+        };
+        directives.into_iter().any(is_shared)
+    });
+    if !shared {
+        let cookie = format!("{cookie}{}", if is_secure { "; Secure" } else { "" });
+        headers.extend(HeaderValue::from_str(&cookie).ok().map(|cookie| (header::SET_COOKIE, cookie)));
+    }
 }
 
 /// Turns both connections into a tunnel, if the client asked for one.

@@ -94,6 +94,7 @@ pub(crate) async fn serve(
             method: parts.method.as_str(),
             fields: &HeaderFields(&parts.headers),
         },
+        headers: &parts.headers,
         client: &located.client,
     };
     let upgrade = admitted.wants_upgrade.then_some(upgrade);
@@ -161,7 +162,7 @@ async fn run(
                     () if target.spilled => Reason::Spilled,
                     () => Reason::None,
                 };
-                return deliver(worker, answer, record, reason, &target.route, patience, upgrade);
+                return deliver(worker, answer, record, reason, &target, patience, upgrade);
             }
             Some(Err(failed)) => failed,
             None => return refuse(record, &Refused::DEADLINE),

@@ -111,6 +111,11 @@ impl Record {
         diagnosis.tell(wanted, headers);
     }
 
+    /// Whether the client's connection to us is encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.connection.tls_version.is_some()
+    }
+
     /// What the log and the spans want, if there are any.
     pub(crate) fn details(&mut self) -> Option<&mut Details> {
         self.log.as_deref_mut()

@@ -3,6 +3,7 @@
 //! Connections, counters and its view of the table belong to it alone; a request takes no lock and writes no memory that
 //! another request's processor writes. What workers share they only read: the snapshot, the settings, the databases.
 
+mod affinity;
 mod handle;
 mod maintain;
 mod target;
@@ -20,6 +21,7 @@ use http::HeaderValue;
 use steer::draw::Rng;
 use tokio::sync::mpsc;
 
+pub(crate) use affinity::AffinityKey;
 pub(crate) use handle::RouteHandle;
 pub(crate) use maintain::maintain;
 pub(crate) use target::{Asked, Chosen, Direct, Target, Tried};
@@ -42,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) samples: Arc<Samples>,
     pub(crate) shard: Arc<Shard>,
     pub(crate) origin_tls: Arc<OriginTlsStore>,
+    pub(crate) affinity: Arc<AffinityKey>,
     pub(crate) failures: mpsc::Sender<ConnectionFailure>,
     pub(crate) sinks: (Option<LogSink>, Option<SpanSink>),
     pub(crate) seed: u64,
@@ -68,6 +71,7 @@ pub(crate) struct Worker {
     pub(crate) pop_header: HeaderValue,
     pub(crate) stopping: Rc<Stopping>,
     samples: Arc<Samples>,
+    affinity: Arc<AffinityKey>,
     failures: mpsc::Sender<ConnectionFailure>,
     view: RefCell<View>,
     rng: RefCell<Rng>,
@@ -94,6 +98,7 @@ impl Worker {
             samples,
             shard,
             origin_tls,
+            affinity,
             failures,
             sinks: (log, spans),
             seed,
@@ -110,6 +115,7 @@ impl Worker {
             spans,
             stopping: Rc::default(),
             samples,
+            affinity,
             failures,
             view: RefCell::new(view),
             rng: RefCell::new(Rng::new(seed)),

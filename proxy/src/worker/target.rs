@@ -4,14 +4,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use control::share::Sample;
+use http::HeaderMap;
+use steer::Table;
 use steer::attempt::next_placement;
 use steer::client::Client;
-use steer::decide::{Decision, Refusal, decide, plan_in_lane};
+use steer::decide::{Cause, Decision, decide_in_lane, plan_in_lane};
+use steer::draw::name_hash;
 use steer::ids::{OriginId, PlacementId, RouteId};
 use steer::matching::RequestHead;
-use steer::pick::pick;
+use steer::pick::{OriginView, pick, pick_for_key};
+use steer::route::Forward;
 use steer::signals::Signals;
 
+use super::affinity::{Affine, Belongs};
 use super::view::Resolved;
 use super::{RouteHandle, SAMPLE_ALL_OF_FIRST, SAMPLE_EVERY, Worker};
 use crate::connect::PathTimes;
@@ -23,6 +28,8 @@ use crate::request::Refused;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     pub(crate) head: RequestHead<'a>,
+    /// The header that `head` lets routes look at.
+    pub(crate) headers: &'a HeaderMap,
     pub(crate) client: &'a Client,
 }
 
@@ -54,6 +61,8 @@ pub(crate) struct Target {
     pub(crate) natural_region: Option<Rc<str>>,
     /// Whether it goes here because the nearest placement is full.
     pub(crate) spilled: bool,
+    /// The cookie that the answer must carry, without `Secure`.
+    pub(crate) cookie: Option<String>,
 }
 
 /// The origins that a request has tried.
@@ -76,22 +85,25 @@ impl Worker {
     pub(crate) fn choose(&self, asked: &Asked<'_>) -> Result<Chosen, Refused> {
         let mut view = self.view.borrow_mut();
         let mut resolved = view.current();
-        let (route, decision) = match decide(&resolved.snapshot.world(), &asked.head, asked.client, &mut ()) {
-            Ok(decided) => decided,
-            Err(Refusal::NoRoute(why)) => return Err(Refused::no_route(why)),
-            Err(Refusal::NoCandidate(cause)) => return Err(Refused::no_candidate(cause)),
-            Err(Refusal::Answered(route)) => {
-                let route = resolved.route(route);
-                return Ok(Chosen::Direct(Direct {
-                    series: resolved.series(&route, &self.nowhere),
-                    decision: decided_by(&resolved),
-                    route,
-                }));
-            }
+        let snapshot = resolved.snapshot;
+        let table = snapshot.table();
+        let id = table.router.find(&asked.head).map_err(Refused::no_route)?;
+        let Some(forward) = table.route(id).forward() else {
+            let route = resolved.route(id);
+            return Ok(Chosen::Direct(Direct {
+                series: resolved.series(&route, &self.nowhere),
+                decision: decided_by(&resolved),
+                route,
+            }));
         };
-        self.remember(&resolved, &decision, asked.client);
-        let origin = self.pick_origin(&mut resolved, decision.first, &Tried::default());
-        let origin = origin.ok_or(Refused::no_candidate(steer::decide::Cause::Unhealthy))?;
+        let Affine { client, belongs } = self.affine(table, forward, asked);
+        let client = client.as_ref().unwrap_or(asked.client);
+        let decision = decide_in_lane(&snapshot.world(), forward.lane, client, &mut ());
+        let decision = decision.map_err(Refused::no_candidate)?;
+        self.remember(&resolved, &decision, client);
+        let (picked, origin) = self
+            .pick_origin(&mut resolved, decision.first, &Tried::default(), belongs)
+            .ok_or(Refused::no_candidate(Cause::Unhealthy))?;
         if let Some(from) = decision.spilled_from {
             let table = resolved.snapshot.table();
             let from = &table.region(table.placement(from).region).name;
@@ -99,7 +111,8 @@ impl Worker {
             let mut spilled = series.spilled_to.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *spilled.entry(origin.region.to_string()).or_default() += 1;
         }
-        Ok(Chosen::Origin(target(&mut resolved, route, &decision, origin)))
+        let cookie = self.cookie(&resolved, forward, belongs, picked);
+        Ok(Chosen::Origin(target(&mut resolved, id, &decision, origin, cookie)))
     }
 
     /// Where the `number`th attempt goes, after one at `failed`. Decided anew, under the snapshot of this moment.
@@ -114,8 +127,10 @@ impl Worker {
         let mut resolved = view.current();
         let snapshot = resolved.snapshot.clone();
         let route = snapshot.table().router.find(&asked.head).ok()?;
-        let lane = snapshot.table().route(route).forward()?.lane;
-        let (decision, plan) = plan_in_lane(&snapshot.world(), lane, asked.client, &mut ()).ok()?;
+        let forward = snapshot.table().route(route).forward()?;
+        let Affine { client, belongs } = self.affine(snapshot.table(), forward, asked);
+        let client = client.as_ref().unwrap_or(asked.client);
+        let (decision, plan) = plan_in_lane(&snapshot.world(), forward.lane, client, &mut ()).ok()?;
         let exhausted: Vec<PlacementId> =
             plan.iter().copied().filter(|placement| !has_untried(&mut resolved, *placement, tried)).collect();
         let next = match resolved.placement_of(failed) {
@@ -127,8 +142,28 @@ impl Worker {
             // It is no part of the table any more.
             None => plan.iter().copied().find(|placement| !exhausted.contains(placement)),
         }?;
-        let origin = self.pick_origin(&mut resolved, next, tried)?;
-        Some(target(&mut resolved, route, &decision, origin))
+        let (picked, origin) = self.pick_origin(&mut resolved, next, tried, belongs)?;
+        let cookie = self.cookie(&resolved, forward, belongs, picked);
+        Some(target(&mut resolved, route, &decision, origin, cookie))
+    }
+
+    fn affine(&self, table: &Table, forward: &Forward, asked: &Asked<'_>) -> Affine {
+        let pool = table.lane(forward.lane).pool;
+        let Asked { head, headers, client } = asked;
+        self.affinity.affine(forward.affinity.as_ref(), table, pool, head, headers, client)
+    }
+
+    fn cookie(
+        &self,
+        resolved: &Resolved<'_>,
+        forward: &Forward,
+        belongs: Belongs,
+        picked: OriginId,
+    ) -> Option<String> {
+        let table = resolved.snapshot.table();
+        let origin = table.origin(picked);
+        let answers = (origin.placement, origin.address.as_str());
+        self.affinity.cookie(forward.affinity.as_ref(), belongs, table, answers)
     }
 
     fn pick_origin(
@@ -136,15 +171,16 @@ impl Worker {
         resolved: &mut Resolved<'_>,
         placement: PlacementId,
         tried: &Tried,
-    ) -> Option<Rc<Origin>> {
+        belongs: Belongs,
+    ) -> Option<(OriginId, Rc<Origin>)> {
         let snapshot = resolved.snapshot.clone();
         let mut ids = snapshot.table().origins_of(placement);
         if ids.len() == 1 {
-            return ids.next().map(|id| resolved.origin(id));
+            return ids.next().map(|id| (id, resolved.origin(id)));
         }
         let prior_ms = latency_ms(resolved, placement).unwrap_or(0.0);
         let now = self.clock.now();
-        let views: Vec<(OriginId, steer::pick::OriginView)> = ids
+        let views: Vec<(OriginId, OriginView)> = ids
             .clone()
             .map(|id| {
                 let origin = resolved.origin(id);
@@ -155,8 +191,19 @@ impl Worker {
             let at = id.index() - views[0].0.index();
             views[at].1
         };
-        let picked = pick(ids, view, &mut self.rng.borrow_mut())?;
-        Some(resolved.origin(picked))
+        let table = snapshot.table();
+        let kept = match belongs {
+            Belongs::Place(place) => ids.clone().find(|id| {
+                let OriginView { trusted, tried, .. } = view(*id);
+                trusted && !tried && place.is(table, *id)
+            }),
+            Belongs::Key(key) => {
+                pick_for_key(ids.clone(), view, |id| name_hash(&table.origin(id).address), key)
+            }
+            Belongs::Anywhere | Belongs::New => None,
+        };
+        let picked = kept.or_else(|| pick(ids, view, &mut self.rng.borrow_mut()))?;
+        Some((picked, resolved.origin(picked)))
     }
 
     /// Leaves a sample of the requests for predictions.
@@ -170,7 +217,13 @@ impl Worker {
     }
 }
 
-fn target(resolved: &mut Resolved<'_>, route: RouteId, decision: &Decision, origin: Rc<Origin>) -> Target {
+fn target(
+    resolved: &mut Resolved<'_>,
+    route: RouteId,
+    decision: &Decision,
+    origin: Rc<Origin>,
+    cookie: Option<String>,
+) -> Target {
     let route = resolved.route(route);
     let natural = decision.natural.filter(|natural| *natural != decision.first);
     let table = resolved.snapshot.table();
@@ -186,6 +239,7 @@ fn target(resolved: &mut Resolved<'_>, route: RouteId, decision: &Decision, orig
         decision: decided_by(resolved),
         natural_region,
         spilled: decision.spilled_from.is_some(),
+        cookie,
         origin,
         route,
     }

@@ -30,6 +30,7 @@ impl Compiler<'_> {
             ("policy", spec.policy.is_some()),
             ("steering", spec.steering.is_some()),
             ("jurisdictions", !spec.jurisdictions.is_empty()),
+            ("affinity", spec.affinity.is_some()),
             ("rewrite", spec.rewrite.is_some()),
             ("request_headers", spec.request_headers.is_some()),
             ("timeouts", spec.timeouts.is_some()),

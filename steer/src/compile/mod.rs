@@ -6,6 +6,7 @@
 //! Ranges are checked again here although the schema states them too: a spec may come from code.
 
 mod actions;
+mod affinities;
 mod lanes;
 mod matching;
 mod policies;

@@ -7,6 +7,7 @@
 //! Each doc comment below is shown to operators. A key that nothing enforces has no place here.
 
 mod action;
+mod affinity;
 mod condition;
 mod name;
 mod policy;
@@ -15,6 +16,7 @@ mod region;
 mod route;
 
 pub use action::{HeaderRulesSpec, RedirectSpec, RespondSpec, RewriteSpec, Scheme, TimeoutsSpec};
+pub use affinity::{AffinityBy, AffinityMode, AffinitySpec};
 pub use condition::ConditionSpec;
 pub use name::Name;
 pub use policy::{Failback, OnAllDown, PolicySpec, Steering};

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ConditionSpec, HeaderRulesSpec, Name, RedirectSpec, RespondSpec, RewriteSpec, Steering, TimeoutsSpec,
+    AffinitySpec, ConditionSpec, HeaderRulesSpec, Name, RedirectSpec, RespondSpec, RewriteSpec, Steering,
+    TimeoutsSpec,
 };
 
 /// A rule that leads requests to a pool, to another address, or to an answer of the edge's own.
@@ -70,6 +71,11 @@ pub struct RouteSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(min = 1, max = 63)), extend("examples" = [["EU"]]))]
     pub jurisdictions: Vec<String>,
+    /// What keeps a client at one region and origin. Without it the region follows from place and latency alone, and the
+    /// origin in it is the less loaded of two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"by": "cookie"}]))]
+    pub affinity: Option<AffinitySpec>,
     /// What is changed of a request's target before an origin sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"prefix": "/"}]))]

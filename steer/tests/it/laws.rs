@@ -1,10 +1,12 @@
 //! Properties of every decision, over random worlds. A failing case prints its seed and shrinks.
 
 use proptest::prelude::*;
+use steer::affinity::Kept;
 use steer::client::Client;
 use steer::decide::{Basis, Cause};
 use steer::draw::{Purpose, falls_below, lot, name_hash};
 use steer::effective::Override;
+use steer::ids::RegionId;
 use steer::plan::MAX_HOPS;
 use steer::signals::{Health, Observed, RAMP_WHOLE};
 use steer::spec::{Failback, OnAllDown, State, Steering};
@@ -34,6 +36,15 @@ fn any_observed() -> impl Strategy<Value = Observed> {
 }
 
 fn any_client() -> impl Strategy<Value = Client> {
+    let kept = proptest::option::weighted(0.3, (0..12usize, 0.0..200.0f64));
+    (any_stranger(), kept).prop_map(|(mut client, kept)| {
+        client.kept =
+            kept.map(|(region, within_ms)| Kept { region: RegionId::new(region).unwrap(), within_ms });
+        client
+    })
+}
+
+fn any_stranger() -> impl Strategy<Value = Client> {
     prop_oneof![
         any::<u64>().prop_map(Client::unknown),
         (any::<u64>(), -90.0..90.0f64, -180.0..180.0f64)
@@ -48,9 +59,10 @@ fn any_client() -> impl Strategy<Value = Client> {
     ]
 }
 
-/// For such a client latency may choose the head among near regions, so the rest of the order says little about it.
+/// For such a client latency may choose the head among near regions, or the region that he was in heads the plan, so the rest
+/// of the order says little about it.
 fn is_vague(client: &Client) -> bool {
-    client.spot.as_ref().is_some_and(|spot| spot.accuracy_km > 0.0)
+    client.kept.is_some() || client.spot.as_ref().is_some_and(|spot| spot.accuracy_km > 0.0)
 }
 
 prop_compose! {
@@ -426,4 +438,32 @@ fn a_full_pool_says_so() {
     assert_eq!(decision.spilled_from, Some(setup.placement(0)));
     setup.seen.in_flight.insert(setup.placement(1), 3);
     assert_eq!(setup.decide(&Client::unknown(1)), Err(Cause::Full));
+}
+
+#[test]
+fn a_kept_client_stays_until_something_stronger_speaks() {
+    let mut setup = Setup::twelve(Steering::Nearest, 0);
+    let stranger = at(7, 40.0, -80.0);
+    let best = setup.decide(&stranger).unwrap().first;
+    let far = (0..12).find(|region| setup.placement(*region) != best).unwrap();
+    let kept = |within_ms| {
+        let mut client = stranger.clone();
+        client.kept = Some(Kept { region: RegionId::new(far).unwrap(), within_ms });
+        client
+    };
+    let first = |setup: &Setup, client: &Client| {
+        let decision = setup.decide(client).unwrap();
+        (decision.first, decision.kept)
+    };
+    assert_eq!(first(&setup, &kept(1e6)), (setup.placement(far), true));
+    assert_eq!(first(&setup, &kept(0.0)), (best, false), "he has moved too far away");
+    setup.overrides.insert(far, Override { weight: Some(1), state: None });
+    assert_eq!(first(&setup, &kept(1e6)), (setup.placement(far), true), "a weight moves those who come");
+    for (weight, state) in [(Some(0), None), (None, Some(State::Drain)), (None, Some(State::Standby))] {
+        setup.overrides.insert(far, Override { weight, state });
+        assert_eq!(first(&setup, &kept(1e6)), (best, false), "{weight:?} {state:?}");
+    }
+    setup.overrides.clear();
+    setup.observe(far, Observed::plain(Health::Suspect));
+    assert_eq!(first(&setup, &kept(1e6)), (best, false), "a doubtful region keeps nobody");
 }

@@ -3,25 +3,26 @@
 //! The decision is taken by the same function as for a request, with a recorder that listens. What is told here is only
 //! translated from its record.
 
+mod words;
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use steer::Client;
-use steer::decide::{Basis, Cause, Decision, plan_in_lane};
+use steer::decide::{Decision, plan_in_lane};
 use steer::effective::DIAL_WHOLE;
 use steer::geo::Country;
 use steer::ids::PlacementId;
 use steer::matching::RequestHead;
-use steer::plan::Class;
-use steer::route::Action;
+use steer::route::{Action, Route};
 use steer::router::NoRoute;
 use steer::score::Terms;
-use steer::signals::{Health, Observed, RAMP_WHOLE, Signals};
+use steer::signals::Signals;
 use steer::spec::{State, Steering};
-use steer::table::Exclusion;
 use steer::trace::{Trace, Verdict, WhyNot};
+use steer::{Client, Table};
 
 use crate::snapshot::Snapshot;
+use words::{health, reason, summary};
 
 /// Finds a client's place. The proxy does it for requests; control asks for explanations.
 pub trait Locate: Send + Sync {
@@ -59,6 +60,8 @@ pub struct Question {
     pub method: String,
     /// The header fields sent, names in any case.
     pub headers: Vec<(String, String)>,
+    /// The region that the client's affinity cookie names, for routes that have one.
+    pub kept_in: Option<String>,
 }
 
 /// The answer.
@@ -222,6 +225,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
             return told;
         }
     };
+    let client = affine(table, route, question, &head, client);
+    told.inputs.key = client.key;
     let lane = table.lane(lane_id);
     let mut trace = Trace::default();
     let planned = plan_in_lane(&snapshot.world(), lane_id, &client, &mut trace);
@@ -275,6 +280,20 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
     told
 }
 
+/// The client as the route's affinity makes him.
+fn affine(
+    table: &Table,
+    route: &Route,
+    question: &Question,
+    head: &RequestHead<'_>,
+    client: Client,
+) -> Client {
+    let affinity = route.forward().and_then(|forward| forward.affinity.as_ref());
+    let kept_in = question.kept_in.as_deref().and_then(|name| table.region_named(name));
+    let kept = kept_in.and_then(|region| affinity?.kept(&client, region));
+    kept.or_else(|| affinity?.client(&client, head)).unwrap_or(client)
+}
+
 /// L(chosen) less the lowest L of all that could serve: the price of geography.
 fn detour_ms(snapshot: &Snapshot, decision: &Decision, trace: &Trace) -> Option<f64> {
     let table = snapshot.table();
@@ -301,79 +320,4 @@ fn cost(snapshot: &Snapshot, placement: PlacementId, terms: &Terms) -> Cost {
 /// To a hundredth, for reading.
 fn rounded(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
-}
-
-fn health(observed: Observed) -> String {
-    match observed {
-        Observed { health: Health::Recovering, ramp: 0 } => "recovering".to_owned(),
-        Observed { health: Health::Recovering, ramp } => {
-            format!("recovering ({} %)", u32::from(ramp) * 100 / u32::from(RAMP_WHOLE))
-        }
-        Observed { health, .. } => health.as_str().to_owned(),
-    }
-}
-
-fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decision>) -> String {
-    let class = |class: Class| match class {
-        Class::Kept => "it is healthy and keeps this client",
-        Class::GivenAway | Class::SuspectGivenAway => "its weight gives this client to the next region",
-        Class::Suspect => "an answer of it is missing or none was heard yet: it comes after the healthy ones",
-        Class::Standby | Class::StandbyGivenAway | Class::StandbySuspect => {
-            "it stands by until no active region is usable"
-        }
-        Class::Ramping | Class::StandbyRamping => {
-            "it recovers, and its share has not reached this client yet"
-        }
-    };
-    match why {
-        WhyNot::Chosen => match decision.map(|decision| decision.basis) {
-            Some(Basis::AllDown) => "all are down, and this one answered last: one attempt".to_owned(),
-            Some(Basis::Unranked) => "no place and no latency is known: the table's order decides".to_owned(),
-            _ => "chosen".to_owned(),
-        },
-        WhyNot::Excluded(Exclusion::Jurisdiction) => {
-            "its jurisdiction is not among the route's: it may never serve it".to_owned()
-        }
-        WhyNot::Excluded(Exclusion::NotListed) => "the policy's order does not list it".to_owned(),
-        WhyNot::Rejected(verdict) => match verdict {
-            Verdict::Off => "its state is off".to_owned(),
-            Verdict::Draining => "its state is drain: no new requests".to_owned(),
-            Verdict::WeightZero => "its weight is 0: nothing, in failover too".to_owned(),
-            Verdict::Unhealthy(health) => format!("it is {}", health.as_str()),
-            Verdict::Full => "it has as many requests as max_in_flight allows".to_owned(),
-            Verdict::Usable(_) => "usable".to_owned(),
-        },
-        WhyNot::Outclassed(better) => class(*better).to_owned(),
-        WhyNot::LessPreferred => "the policy lists others for the client's country or continent".to_owned(),
-        WhyNot::Tied => "as near as the client's place can tell; the chosen one is faster".to_owned(),
-        WhyNot::Costlier(more) => match steering {
-            Steering::Nearest | Steering::Latency | Steering::Geo if more.is_finite() => {
-                format!("{} ms more", rounded(*more))
-            }
-            Steering::Weighted => "the client's key falls to another region's share".to_owned(),
-            Steering::ActivePassive => "it is listed later".to_owned(),
-            _ => "its cost is unknown".to_owned(),
-        },
-    }
-}
-
-fn summary(decided: &Result<&Decision, Cause>, told: &Explanation) -> String {
-    match decided {
-        Ok(decision) => {
-            let choice = told.choice.as_deref().unwrap_or_default();
-            match (decision.basis, &told.natural_region) {
-                (Basis::AllDown, _) => format!("all down: one attempt at {choice}"),
-                (_, Some(natural)) if natural != choice && decision.spilled_from.is_some() => {
-                    format!("{choice}, because {natural} is full")
-                }
-                (_, Some(natural)) if natural != choice => format!("{choice}, because {natural} is not well"),
-                _ => choice.to_owned(),
-            }
-        }
-        Err(Cause::Unhealthy) => "refused: no permitted region is healthy".to_owned(),
-        Err(Cause::Full) => "refused: every healthy region has as many requests as it may".to_owned(),
-        Err(Cause::Jurisdiction) => {
-            "refused: healthy regions are left, but none in the route's jurisdictions".to_owned()
-        }
-    }
 }

@@ -1,0 +1,90 @@
+//! The words of an explanation: what became of a region, and what it all comes to.
+
+use steer::decide::{Basis, Cause, Decision};
+use steer::plan::Class;
+use steer::signals::{Health, Observed, RAMP_WHOLE};
+use steer::spec::Steering;
+use steer::table::Exclusion;
+use steer::trace::{Verdict, WhyNot};
+
+use super::{Explanation, rounded};
+
+pub(super) fn health(observed: Observed) -> String {
+    match observed {
+        Observed { health: Health::Recovering, ramp: 0 } => "recovering".to_owned(),
+        Observed { health: Health::Recovering, ramp } => {
+            format!("recovering ({} %)", u32::from(ramp) * 100 / u32::from(RAMP_WHOLE))
+        }
+        Observed { health, .. } => health.as_str().to_owned(),
+    }
+}
+
+pub(super) fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decision>) -> String {
+    let class = |class: Class| match class {
+        Class::Kept => "it is healthy and keeps this client",
+        Class::GivenAway | Class::SuspectGivenAway => "its weight gives this client to the next region",
+        Class::Suspect => "an answer of it is missing or none was heard yet: it comes after the healthy ones",
+        Class::Standby | Class::StandbyGivenAway | Class::StandbySuspect => {
+            "it stands by until no active region is usable"
+        }
+        Class::Ramping | Class::StandbyRamping => {
+            "it recovers, and its share has not reached this client yet"
+        }
+    };
+    let is_kept = decision.is_some_and(|decision| decision.kept);
+    match why {
+        WhyNot::Chosen if is_kept => "the client was here, and may stay".to_owned(),
+        WhyNot::Outclassed(_) | WhyNot::LessPreferred | WhyNot::Costlier(_) | WhyNot::Tied if is_kept => {
+            "the client is kept elsewhere".to_owned()
+        }
+        WhyNot::Chosen => match decision.map(|decision| decision.basis) {
+            Some(Basis::AllDown) => "all are down, and this one answered last: one attempt".to_owned(),
+            Some(Basis::Unranked) => "no place and no latency is known: the table's order decides".to_owned(),
+            _ => "chosen".to_owned(),
+        },
+        WhyNot::Excluded(Exclusion::Jurisdiction) => {
+            "its jurisdiction is not among the route's: it may never serve it".to_owned()
+        }
+        WhyNot::Excluded(Exclusion::NotListed) => "the policy's order does not list it".to_owned(),
+        WhyNot::Rejected(verdict) => match verdict {
+            Verdict::Off => "its state is off".to_owned(),
+            Verdict::Draining => "its state is drain: no new requests".to_owned(),
+            Verdict::WeightZero => "its weight is 0: nothing, in failover too".to_owned(),
+            Verdict::Unhealthy(health) => format!("it is {}", health.as_str()),
+            Verdict::Full => "it has as many requests as max_in_flight allows".to_owned(),
+            Verdict::Usable(_) => "usable".to_owned(),
+        },
+        WhyNot::Outclassed(better) => class(*better).to_owned(),
+        WhyNot::LessPreferred => "the policy lists others for the client's country or continent".to_owned(),
+        WhyNot::Tied => "as near as the client's place can tell; the chosen one is faster".to_owned(),
+        WhyNot::Costlier(more) => match steering {
+            Steering::Nearest | Steering::Latency | Steering::Geo if more.is_finite() => {
+                format!("{} ms more", rounded(*more))
+            }
+            Steering::Weighted => "the client's key falls to another region's share".to_owned(),
+            Steering::ActivePassive => "it is listed later".to_owned(),
+            _ => "its cost is unknown".to_owned(),
+        },
+    }
+}
+
+pub(super) fn summary(decided: &Result<&Decision, Cause>, told: &Explanation) -> String {
+    match decided {
+        Ok(decision) => {
+            let choice = told.choice.as_deref().unwrap_or_default();
+            match (decision.basis, &told.natural_region) {
+                (Basis::AllDown, _) => format!("all down: one attempt at {choice}"),
+                (_, Some(natural)) if natural != choice && decision.spilled_from.is_some() => {
+                    format!("{choice}, because {natural} is full")
+                }
+                (_, Some(natural)) if natural != choice => format!("{choice}, because {natural} is not well"),
+                _ => choice.to_owned(),
+            }
+        }
+        Err(Cause::Unhealthy) => "refused: no permitted region is healthy".to_owned(),
+        Err(Cause::Full) => "refused: every healthy region has as many requests as it may".to_owned(),
+        Err(Cause::Jurisdiction) => {
+            "refused: healthy regions are left, but none in the route's jurisdictions".to_owned()
+        }
+    }
+}
