@@ -15,6 +15,7 @@ mod publishing;
 mod requests;
 mod stopping;
 mod surfaces;
+mod tls;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};
 

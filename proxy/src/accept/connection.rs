@@ -7,10 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ProtocolVersion;
+use rustls::{ProtocolVersion, ServerConnection};
 use steer::Moment;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -23,6 +25,7 @@ use super::{Listening, LocalExecutor};
 use crate::config::Limits;
 use crate::forward;
 use crate::locate::Located;
+use crate::tls::ClientCertificate;
 use crate::worker::Worker;
 
 /// A client connection.
@@ -36,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) port: u16,
     pub(crate) tls_version: Option<&'static str>,
     pub(crate) sni: Option<String>,
+    /// What the client has proved to be.
+    certificate: Option<Arc<ClientCertificate>>,
     watch: Arc<Watch>,
     /// Counts as open, tunnel or not, until this is dropped.
     _open: Open,
@@ -55,6 +60,14 @@ impl Connection {
         self.worker.shard.lookups[located.told.index()].one();
         *self.located.borrow_mut() = Some(located.clone());
         located
+    }
+
+    /// A request that knows who its client has proved to be.
+    fn identified(&self, mut request: Request<Incoming>) -> Request<Incoming> {
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+        request
     }
 
     /// A request began.
@@ -78,8 +91,8 @@ pub(super) async fn run(
 ) {
     let open = Open::new(&worker, permit);
     let peer = peer.ip().to_canonical();
-    let Some(acceptor) = &listening.tls else {
-        let connection = connect(open, peer, listening.port, None, None, true);
+    let Some(acceptor) = listening.tls.as_ref().map(|tls| tls.acceptor()) else {
+        let connection = connect(open, peer, listening.port, None, true);
         return http1(stream, connection).await;
     };
     let handshake = timeout(worker.settings.limits.header_timeout, acceptor.accept(stream)).await;
@@ -88,13 +101,8 @@ pub(super) async fn run(
         return;
     };
     let (_, session) = stream.get_ref();
-    let version = match session.protocol_version() {
-        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLSv1.3",
-    };
-    let sni = session.server_name().map(str::to_owned);
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let connection = connect(open, peer, listening.port, Some(version), sni, !is_http2);
+    let connection = connect(open, peer, listening.port, Some(session), !is_http2);
     if is_http2 { http2(stream, connection).await } else { http1(stream, connection).await }
 }
 
@@ -102,17 +110,21 @@ fn connect(
     open: Open,
     peer: IpAddr,
     port: u16,
-    tls_version: Option<&'static str>,
-    sni: Option<String>,
+    session: Option<&ServerConnection>,
     is_http1: bool,
 ) -> Rc<Connection> {
     let worker = open.worker.clone();
+    let version = |session: &ServerConnection| match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
     Rc::new(Connection {
         peer,
         is_trusted: worker.trusted_hops.contains(peer),
         port,
-        tls_version,
-        sni,
+        tls_version: session.map(version),
+        sni: session.and_then(|session| session.server_name().map(str::to_owned)),
+        certificate: session.and_then(ClientCertificate::of),
         watch: Arc::new(Watch::new(worker.clock, is_http1)),
         worker,
         _open: open,
@@ -123,7 +135,8 @@ fn connect(
 async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, connection: Rc<Connection>) {
     let io = TokioIo::new(Watched::new(stream, connection.watch.clone()));
     let owner = connection.clone();
-    let service = service_fn(move |request| forward::serve(connection.clone(), request));
+    let service =
+        service_fn(move |request| forward::serve(connection.clone(), connection.identified(request)));
     let limits = &owner.worker.settings.limits;
     let serving = http1::Builder::new()
         // The watch ends slow heads; hyper's own timer would be set anew with each head.
@@ -140,7 +153,8 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, co
 async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, connection: Rc<Connection>) {
     let io = TokioIo::new(Watched::new(stream, connection.watch.clone()));
     let owner = connection.clone();
-    let service = service_fn(move |request| forward::serve(connection.clone(), request));
+    let service =
+        service_fn(move |request| forward::serve(connection.clone(), connection.identified(request)));
     let Limits { http2_streams, http2_resets, header_bytes, stream_idle_timeout, .. } =
         owner.worker.settings.limits;
     let serving = http2::Builder::new(LocalExecutor)

@@ -18,10 +18,10 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
-use tokio_rustls::TlsAcceptor;
 
 pub(crate) use connection::Connection;
 
+use crate::tls::ListenerTls;
 use crate::worker::Worker;
 
 /// Connections that the kernel queues for a worker.
@@ -32,7 +32,7 @@ const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 /// A listener as connections know it.
 pub(crate) struct Listening {
     pub(crate) port: u16,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<ListenerTls>>,
 }
 
 /// Tells a worker's connections that this edge stops.

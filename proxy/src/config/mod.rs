@@ -15,6 +15,7 @@ use std::time::Duration;
 use control::document::{self, Finding};
 use ipnet::IpNet;
 use steer::geo::{Country, Place};
+use steer::spec::TlsProfile;
 use steer::{Defect, KeyPath, Span};
 
 pub use spec::EdgeSpec;
@@ -57,8 +58,28 @@ pub struct Settings {
 pub struct Listener {
     /// Address and port.
     pub address: SocketAddr,
-    /// Certificate chain and key, as PEM files.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// TLS; without it, plain HTTP.
+    pub tls: Option<ListenerTls>,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug)]
+pub struct ListenerTls {
+    /// Chains and keys, as PEM files; the first is the default. At least one.
+    pub certificates: Vec<(PathBuf, PathBuf)>,
+    /// The versions spoken.
+    pub profile: TlsProfile,
+    /// The authorities of clients' certificates; without them, clients are asked for none.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients must show one.
+    pub client_required: bool,
+}
+
+impl ListenerTls {
+    /// The files that it is made from.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.certificates.iter().flat_map(|(chain, key)| [chain, key]).chain(&self.client_ca)
+    }
 }
 
 /// A prefix whose place is known.
@@ -225,11 +246,30 @@ impl Reader {
                 let problem = format!("{address} stands here twice");
                 self.defect(path, &problem, "clients would get either", "address = \"0.0.0.0:8443\"");
             }
-            let tls = section.tls.as_ref();
-            let tls = tls.map(|tls| (folder.join(&tls.certificate_file), folder.join(&tls.key_file)));
+            let path = root.index(index).key("tls");
+            let tls = section.tls.as_ref().map(|tls| self.listener_tls(tls, &path, folder));
             listeners.push(Listener { address, tls });
         }
         listeners
+    }
+
+    fn listener_tls(&mut self, tls: &spec::ListenerTlsSection, path: &KeyPath, folder: &Path) -> ListenerTls {
+        if tls.client_certificates.is_some() && tls.client_ca_file.is_none() {
+            self.defect(
+                path.key("client_certificates"),
+                "no client_ca_file says whose certificates count",
+                "every client would be let in, or none",
+                "client_ca_file = \"clients-ca.pem\"",
+            );
+        }
+        let further = tls.certificates.iter().map(|further| (&further.certificate_file, &further.key_file));
+        let all = [(&tls.certificate_file, &tls.key_file)].into_iter().chain(further);
+        ListenerTls {
+            certificates: all.map(|(chain, key)| (folder.join(chain), folder.join(key))).collect(),
+            profile: tls.profile,
+            client_ca: tls.client_ca_file.as_ref().map(|file| folder.join(file)),
+            client_required: tls.client_certificates != Some(spec::ClientCertificates::Optional),
+        }
     }
 
     fn trusted_hops(&mut self, spec: &EdgeSpec) -> Vec<IpNet> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steer::Span;
 use steer::geo::{Country, Place};
-use steer::spec::Name;
+use steer::spec::{Name, TlsProfile};
 
 /// This edge: where it listens, where it stands, and what it allows.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -69,22 +69,68 @@ pub struct ListenerSection {
     /// Address and port. `[::]` listens on IPv4 too.
     #[schemars(extend("examples" = ["0.0.0.0:8080"]))]
     pub address: String,
-    /// Present: TLS 1.3 and 1.2, with HTTP/2 and HTTP/1.1 by ALPN. Absent: plain HTTP/1.1.
+    /// Present: TLS, with HTTP/2 and HTTP/1.1 by ALPN. Absent: plain HTTP/1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"certificate_file": "edge.pem", "key_file": "edge.key"}]))]
     pub tls: Option<ListenerTlsSection>,
 }
 
-/// The certificate of a listener.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+/// TLS of a listener. Its files are watched, and taken over when they change and are sound.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTlsSection {
-    /// PEM file of the certificate chain, leaf first, relative to this file.
+    /// PEM file of the certificate chain, leaf first, relative to this file. It is for the DNS names that it holds, and for
+    /// clients that ask for a name of no certificate, or for none.
     #[schemars(length(min = 1), extend("examples" = ["edge.pem"]))]
     pub certificate_file: String,
     /// PEM file of its private key, relative to this file.
     #[schemars(length(min = 1), extend("examples" = ["edge.key"]))]
     pub key_file: String,
+    /// Further certificates. A client gets the one for the very name it asks for, or else one for `*.` and the rest of it.
+    /// Of several for the same name (ECDSA and RSA), the first that it can verify.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [[{"certificate_file": "shop.pem", "key_file": "shop.key"}]]))]
+    pub certificates: Vec<CertificateSection>,
+    /// The versions spoken: `modern` is TLS 1.3 alone, `compatible` 1.2 too.
+    #[serde(default = "compatible")]
+    pub profile: TlsProfile,
+    /// PEM file of the authorities that clients' certificates must come from. Absent: clients are not asked for any.
+    /// Origins are told of a verified one in `Client-Cert` (RFC 9440), `X-Nearside-Client-Subject` and
+    /// `X-Nearside-Client-Sha256`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("examples" = ["clients-ca.pem"]))]
+    pub client_ca_file: Option<String>,
+    /// Whether clients must show a certificate (with `client_ca_file` only). One that cannot be verified is never let in.
+    /// Default `required`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// A further certificate of a listener.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateSection {
+    /// PEM file of the certificate chain, leaf first, relative to this file.
+    #[schemars(length(min = 1), extend("examples" = ["shop.pem"]))]
+    pub certificate_file: String,
+    /// PEM file of its private key, relative to this file.
+    #[schemars(length(min = 1), extend("examples" = ["shop.key"]))]
+    pub key_file: String,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline, extend("examples" = ["required"]))]
+pub enum ClientCertificates {
+    /// Without one, there is no connection.
+    Required,
+    /// Without one, origins are told of none.
+    Optional,
+}
+
+const fn compatible() -> TlsProfile {
+    TlsProfile::Compatible
 }
 
 /// How a client's address is found behind other proxies.

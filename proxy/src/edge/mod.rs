@@ -5,10 +5,11 @@
 
 mod health;
 mod publishes;
+mod sockets;
 mod tending;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,16 +23,16 @@ use control::share::Samples;
 use steer::draw::name_hash;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 pub(crate) use publishes::Publishes;
+use sockets::{Socket, Sockets, bind, local};
 
 use crate::accept::{self, Listening};
 use crate::config::Settings;
 use crate::locate::Locator;
 use crate::observe::{LogSink, Shard, Sources, Tally};
+use crate::probe;
 use crate::worker::{self, OriginTlsStore, Worker};
-use crate::{probe, tls};
 
 /// Connection failures that wait for the prober; it needs no more to know.
 const FAILURES: usize = 1024;
@@ -187,7 +188,7 @@ impl Common {
         })?;
         let log = LogSink::open(&settings.access_log)
             .map_err(|error| StartError::System("access log".to_owned(), error))?;
-        let (listening, listeners) = self.listen()?;
+        let Sockets { by_worker, addresses, tls } = Sockets::open(&settings)?;
         let admin = bind("admin", settings.admin)?;
         let health = bind("health", settings.health)?;
         let (admin_address, health_address) = (local(&admin)?, local(&health)?);
@@ -217,6 +218,7 @@ impl Common {
             publisher: self.publisher.clone(),
             locator: self.locator.clone(),
             publishes: publishes.clone(),
+            tls: tls.clone(),
             admin: Arc::new(Admin {
                 publisher: self.publisher.clone(),
                 samples: self.samples.clone(),
@@ -232,6 +234,7 @@ impl Common {
                 probes,
                 admin: counts,
                 publishes,
+                tls,
             },
             admin_listener: admin,
             health_listener: health,
@@ -241,7 +244,7 @@ impl Common {
         };
         others.push(spawned("control", tending::start(tending))?);
         let mut workers = Vec::with_capacity(settings.workers);
-        for (index, sockets) in listening.into_iter().enumerate() {
+        for (index, sockets) in by_worker.into_iter().enumerate() {
             let parts = worker::Parts {
                 index,
                 clock: self.clock,
@@ -262,7 +265,7 @@ impl Common {
             workers.push(spawned("a worker", thread)?);
         }
         Ok(Edge {
-            listeners,
+            listeners: addresses,
             admin: admin_address,
             health: health_address,
             publisher: self.publisher,
@@ -274,44 +277,6 @@ impl Common {
             others,
         })
     }
-
-    /// Opens every listener once per worker. The sockets by worker, and the addresses.
-    #[expect(clippy::type_complexity, reason = "sockets by worker, each with its TLS, said once")]
-    fn listen(&self) -> Result<(Vec<Vec<(StdListener, Option<TlsAcceptor>)>>, Vec<SocketAddr>), StartError> {
-        let mut by_worker: Vec<Vec<_>> = (0..self.settings.workers).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for listener in &self.settings.listeners {
-            let tls = match &listener.tls {
-                Some((certificate, key)) => {
-                    let config = tls::listener_config(certificate, key).map_err(StartError::Tls)?;
-                    Some(TlsAcceptor::from(config))
-                }
-                None => None,
-            };
-            // The first socket learns the port if any will do; the others take the same.
-            let mut address = listener.address;
-            for sockets in &mut by_worker {
-                let socket = accept::bind(address)
-                    .map_err(|error| StartError::System(format!("listener {address}"), error))?;
-                address = local(&socket)?;
-                sockets.push((socket, tls.clone()));
-            }
-            addresses.push(address);
-        }
-        Ok((by_worker, addresses))
-    }
-}
-
-fn bind(what: &str, address: SocketAddr) -> Result<StdListener, StartError> {
-    let listener = StdListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| StartError::System(format!("{what} listener {address}"), error))
-}
-
-fn local(listener: &StdListener) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|error| StartError::System("listener".to_owned(), error))
 }
 
 /// Randomness for ids and for choices between equals; nothing that anybody must not guess.
@@ -326,7 +291,7 @@ fn seed(index: usize) -> u64 {
 
 fn run_worker(
     parts: worker::Parts,
-    sockets: Vec<(StdListener, Option<TlsAcceptor>)>,
+    sockets: Vec<Socket>,
     mut phase: watch::Receiver<Phase>,
     mut probed: watch::Receiver<bool>,
 ) {
@@ -340,10 +305,10 @@ fn run_worker(
         // Clients wait in the kernel's queue meanwhile.
         let _ = timeout(FIRST_ROUND, probed.wait_for(|probed| *probed)).await;
         let room = Arc::new(Semaphore::new(connections));
-        for (socket, tls) in sockets {
-            let port = socket.local_addr().map_or(0, |address| address.port());
+        for Socket { listener, tls } in sockets {
+            let port = listener.local_addr().map_or(0, |address| address.port());
             let listening = Rc::new(Listening { port, tls });
-            match tokio::net::TcpListener::from_std(socket) {
+            match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => {
                     tokio::task::spawn_local(accept::serve(
                         worker.clone(),

@@ -19,6 +19,7 @@ use super::{Phase, Publishes};
 use crate::config::Settings;
 use crate::locate::Locator;
 use crate::observe::Sources;
+use crate::tls::TlsListeners;
 
 /// How often expired overrides are looked for, at most.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub(super) publisher: Arc<Publisher>,
     pub(super) locator: Arc<Locator>,
     pub(super) publishes: Arc<Publishes>,
+    pub(super) tls: Arc<TlsListeners>,
     pub(super) admin: Arc<Admin>,
     pub(super) sources: Sources,
     pub(super) admin_listener: StdListener,
@@ -55,6 +57,7 @@ async fn run(parts: Parts) -> io::Result<()> {
         publisher: parts.publisher,
         locator: parts.locator,
         publishes: parts.publishes,
+        tls: parts.tls,
     };
     let ready = Readiness { phase: phase.clone(), probed };
     let admin = axum::serve(TcpListener::from_std(admin_listener)?, router(admin)).into_future();
@@ -84,11 +87,14 @@ struct Tending {
     publisher: Arc<Publisher>,
     locator: Arc<Locator>,
     publishes: Arc<Publishes>,
+    tls: Arc<TlsListeners>,
 }
 
 impl Tending {
     fn files(&self) -> Vec<PathBuf> {
-        self.settings.databases.iter().cloned().chain([self.settings.table_file.clone()]).collect()
+        let tls = self.settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let files = tls.flat_map(|tls| tls.files()).chain(&self.settings.databases);
+        files.chain([&self.settings.table_file]).cloned().collect()
     }
 
     fn watch(&self) -> Option<Watch> {
@@ -112,8 +118,9 @@ impl Tending {
     /// Reads the files again; those that have not changed only if told to.
     async fn reload(&self, all: bool) {
         self.reload_table(all).await;
-        let (locator, settings) = (self.locator.clone(), self.settings.clone());
+        let (locator, settings, tls) = (self.locator.clone(), self.settings.clone(), self.tls.clone());
         let reloaded = tokio::task::spawn_blocking(move || {
+            tls.reload(all);
             let refused = locator.reload(&settings.databases, all);
             (refused, locator.place_pop(&settings))
         });

@@ -11,12 +11,14 @@ mod policy;
 mod pool;
 mod region;
 mod route;
+mod tls;
 
 pub use name::Name;
 pub use policy::{Failback, OnAllDown, PolicySpec, Steering};
-pub use pool::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec};
+pub use pool::{PlacementSpec, PoolSpec, ProbeKind, ProbeSpec};
 pub use region::{RegionSpec, State};
 pub use route::RouteSpec;
+pub use tls::{OriginTlsSpec, TlsProfile};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 //! The `prometheus` crate is the registry and the encoder; the numbers stand behind one collector that adds up the workers'
 //! shards when somebody asks. Labels come from the table and from short fixed lists, never from requests.
 
+mod certificates;
 mod families;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use super::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSerie
 use crate::edge::Publishes;
 use crate::locate::{Locator, Told};
 use crate::probe::{PROBE_RESULTS, ProbeSeries};
+use crate::tls::TlsListeners;
 
 /// Where the numbers are.
 #[derive(Clone)]
@@ -36,6 +38,7 @@ pub(crate) struct Sources {
     pub(crate) probes: Arc<ProbeSeries>,
     pub(crate) admin: Arc<Counts>,
     pub(crate) publishes: Arc<Publishes>,
+    pub(crate) tls: Arc<TlsListeners>,
 }
 
 /// The registry with everything in it.
@@ -368,6 +371,7 @@ impl Numbers {
             "When a database's data was made.",
             built.collect(),
         );
+        certificates::collect(&self.0.tls, families);
         let calls = self.0.admin.all().into_iter();
         let calls = calls
             .map(|(verb, result, count)| counter(labels([("verb", verb), ("result", result)]), count as f64));
