@@ -6,14 +6,17 @@ mod bounds;
 mod cities;
 mod control;
 mod demo;
+mod draining;
 mod failover;
 mod house;
+mod listeners;
 mod locate;
 mod probing;
 mod protocols;
 mod publishing;
 mod requests;
 mod stopping;
+mod supervised;
 mod surfaces;
 mod tls;
 

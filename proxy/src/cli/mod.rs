@@ -9,6 +9,7 @@ mod explain;
 mod ready;
 mod regions;
 mod run;
+mod supervisor;
 mod tables;
 
 use std::path::{Path, PathBuf};

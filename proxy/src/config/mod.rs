@@ -60,6 +60,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// TLS; without it, plain HTTP.
     pub tls: Option<ListenerTls>,
+    /// Proxies that tell the client's address in a PROXY header.
+    pub proxy_protocol_from: Vec<IpNet>,
 }
 
 /// TLS of a listener.
@@ -109,6 +111,7 @@ pub struct Limits {
     pub replay_bytes: usize,
     pub origin_idle_timeout: Span,
     pub warm_connections: usize,
+    pub readiness_grace: Duration,
     pub drain_timeout: Duration,
 }
 
@@ -246,9 +249,12 @@ impl Reader {
                 let problem = format!("{address} stands here twice");
                 self.defect(path, &problem, "clients would get either", "address = \"0.0.0.0:8443\"");
             }
-            let path = root.index(index).key("tls");
-            let tls = section.tls.as_ref().map(|tls| self.listener_tls(tls, &path, folder));
-            listeners.push(Listener { address, tls });
+            let path = root.index(index);
+            let tls = section.tls.as_ref().map(|tls| self.listener_tls(tls, &path.key("tls"), folder));
+            let from = section.proxy_protocol.as_ref().map_or(&[][..], |section| &section.from);
+            let path = path.key("proxy_protocol").key("from");
+            let proxy_protocol_from = self.nets(from, &path, "from = [\"10.0.0.0/8\"]");
+            listeners.push(Listener { address, tls, proxy_protocol_from });
         }
         listeners
     }
@@ -274,9 +280,12 @@ impl Reader {
 
     fn trusted_hops(&mut self, spec: &EdgeSpec) -> Vec<IpNet> {
         let root = KeyPath::of("client_address").key("trusted_hops");
-        let nets = spec.client_address.trusted_hops.iter().enumerate();
-        nets.filter_map(|(index, text)| self.net(text, &root.index(index), "trusted_hops = [\"10.0.0.0/8\"]"))
-            .collect()
+        self.nets(&spec.client_address.trusted_hops, &root, "trusted_hops = [\"10.0.0.0/8\"]")
+    }
+
+    fn nets(&mut self, written: &[String], path: &KeyPath, example: &str) -> Vec<IpNet> {
+        let nets = written.iter().enumerate();
+        nets.filter_map(|(index, text)| self.net(text, &path.index(index), example)).collect()
     }
 
     fn prefixes(&mut self, spec: &EdgeSpec) -> Vec<Prefix> {
@@ -337,6 +346,7 @@ impl Reader {
             replay_bytes: limits.replay_bytes as usize,
             origin_idle_timeout: bounded("origin_idle_timeout", limits.origin_idle_timeout, s).into(),
             warm_connections: limits.warm_connections as usize,
+            readiness_grace: bounded("readiness_grace", limits.readiness_grace, Span::ZERO),
             drain_timeout: bounded("drain_timeout", limits.drain_timeout, Span::ZERO),
         }
     }

@@ -73,6 +73,20 @@ pub struct ListenerSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"certificate_file": "edge.pem", "key_file": "edge.key"}]))]
     pub tls: Option<ListenerTlsSection>,
+    /// Present: proxies in front of this listener tell who the client is (PROXY protocol, versions 1 and 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"from": ["10.0.0.0/8"]}]))]
+    pub proxy_protocol: Option<ProxyProtocolSection>,
+}
+
+/// Who must send PROXY headers.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolSection {
+    /// Prefixes of the proxies. Each of their connections must begin with a PROXY header, whose word for the client's address
+    /// and for the port counts; without one it is closed. Connections from elsewhere are clients' own.
+    #[schemars(length(min = 1), extend("examples" = [["10.0.0.0/8"]]))]
+    pub from: Vec<String>,
 }
 
 /// TLS of a listener. Its files are watched, and taken over when they change and are sound.
@@ -182,7 +196,7 @@ pub struct LimitsSection {
     /// Client connections at once, over all workers. Above it, new ones wait in the kernel's queue.
     #[schemars(range(min = 1, max = 10_000_000), extend("examples" = [20_000]))]
     pub connections: u32,
-    /// How long a client may take to send a request's head, and to shake hands.
+    /// How long a client may take to send a request's head, to shake hands, and a proxy to send a PROXY header.
     pub header_timeout: Span,
     /// The largest head of a request, in bytes; larger ones get 431.
     #[schemars(range(min = 8192, max = 1_048_576), extend("examples" = [65_536]))]
@@ -210,7 +224,10 @@ pub struct LimitsSection {
     /// Unused connections to origins that each worker keeps warm for regions likely to be used next.
     #[schemars(range(min = 0, max = 10_000), extend("examples" = [64]))]
     pub warm_connections: u32,
-    /// How long running requests may take after this edge was told to stop.
+    /// How long this edge goes on accepting clients after it was told to stop, while `/readyz` says that it is not ready. Longer
+    /// than load balancers take to notice.
+    pub readiness_grace: Span,
+    /// How long running requests may take after that.
     pub drain_timeout: Span,
 }
 
@@ -229,6 +246,7 @@ impl Default for LimitsSection {
             replay_bytes: 64 << 10,
             origin_idle_timeout: Span::from_secs(55),
             warm_connections: 64,
+            readiness_grace: Span::from_secs(5),
             drain_timeout: Span::from_secs(30),
         }
     }

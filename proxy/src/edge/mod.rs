@@ -5,11 +5,12 @@
 
 mod health;
 mod publishes;
+mod pulse;
 mod sockets;
 mod tending;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,7 +22,7 @@ use control::document::Finding;
 use control::publisher::{Draft, Publisher};
 use control::share::Samples;
 use steer::draw::name_hash;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub(crate) use publishes::Publishes;
@@ -51,17 +52,20 @@ pub struct Edge {
     publisher: Arc<Publisher>,
     shards: Vec<Arc<Shard>>,
     phase: watch::Sender<Phase>,
+    readiness_grace: Duration,
     stop_prober: watch::Sender<bool>,
-    reload: mpsc::Sender<()>,
+    reload: mpsc::Sender<oneshot::Sender<()>>,
     workers: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
 }
 
 /// What an edge is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Phase {
     /// It serves.
     Serving,
+    /// It serves, and says that it is not ready.
+    Leaving,
     /// It finishes what runs and takes nothing new.
     Draining,
     /// It is gone.
@@ -77,6 +81,8 @@ pub enum StartError {
     System(String, io::Error),
     /// A certificate is wrong.
     Tls(String),
+    /// A socket was passed that no listener is for.
+    Inherited(SocketAddr),
 }
 
 impl std::fmt::Display for StartError {
@@ -88,6 +94,11 @@ impl std::fmt::Display for StartError {
             }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Tls(problem) => f.write_str(problem),
+            Self::Inherited(address) => write!(
+                f,
+                "a socket for {address} was passed to this process, and no listener has this address: its clients would wait \
+                 for ever; for example: [[listeners]] address = \"{address}\""
+            ),
         }
     }
 }
@@ -106,12 +117,12 @@ struct Common {
 }
 
 impl Edge {
-    /// Starts an edge with a first table. When this returns, clients can connect; their requests are held until the first
+    /// Starts an edge with a first table, and with sockets that somebody else has opened for its listeners, if any. When this returns, clients can connect; their requests are held until the first
     /// probes have been answered, half a second at most.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub fn start(settings: Settings, first: Draft) -> Result<Self, StartError> {
+    pub fn start(settings: Settings, first: Draft, inherited: Vec<TcpListener>) -> Result<Self, StartError> {
         let clock = Clock::start();
         let settings = Arc::new(settings);
         let (locator, refused) = Locator::open(&settings);
@@ -134,7 +145,7 @@ impl Edge {
             shards: (0..settings.workers).map(|_| Arc::new(Shard::default())).collect(),
             settings,
         };
-        common.run()
+        common.run(inherited)
     }
 
     /// The publisher, for whoever runs this edge in its own process.
@@ -149,15 +160,24 @@ impl Edge {
         move || series.iter().flat_map(|series| series.attempts.as_flattened()).map(Tally::get).sum()
     }
 
-    /// Reads the table and the databases again.
-    pub fn reload(&self) {
-        // Full means that it is about to happen anyway.
-        let _ = self.reload.try_send(());
+    /// Reads the table, the certificates and the databases again, and returns when that is done.
+    pub async fn reload(&self) {
+        let (done, is_done) = oneshot::channel();
+        if self.reload.send(done).await.is_ok() {
+            let _ = is_done.await;
+        }
     }
 
-    /// Stops in good order: takes no new clients, lets running requests finish, and returns when all are done or the drain
-    /// timeout has passed.
+    /// Says, each time it is asked, whether all workers have done something since it was last asked, or need not any more.
+    pub fn pulse(&self) -> impl FnMut() -> bool + Send + use<> {
+        pulse::pulse(self.phase.subscribe(), self.shards.clone())
+    }
+
+    /// Stops in good order: says that it is not ready, and after the readiness grace takes no new clients, lets running
+    /// requests finish, and returns when all are done or the drain timeout has passed.
     pub fn stop(mut self) {
+        self.phase.send_replace(Phase::Leaving);
+        std::thread::sleep(self.readiness_grace);
         self.phase.send_replace(Phase::Draining);
         for worker in self.workers.drain(..) {
             let _ = worker.join();
@@ -181,14 +201,14 @@ impl Drop for Edge {
 }
 
 impl Common {
-    fn run(self) -> Result<Edge, StartError> {
+    fn run(self, inherited: Vec<TcpListener>) -> Result<Edge, StartError> {
         let settings = self.settings.clone();
         let token = Token::read_or_create(&settings.token_file).map_err(|error| {
             StartError::System(format!("admin token {}", settings.token_file.display()), error)
         })?;
         let log = LogSink::open(&settings.access_log)
             .map_err(|error| StartError::System("access log".to_owned(), error))?;
-        let Sockets { by_worker, addresses, tls } = Sockets::open(&settings)?;
+        let Sockets { by_worker, addresses, tls } = Sockets::open(&settings, inherited)?;
         let admin = bind("admin", settings.admin)?;
         let health = bind("health", settings.health)?;
         let (admin_address, health_address) = (local(&admin)?, local(&health)?);
@@ -271,6 +291,7 @@ impl Common {
             publisher: self.publisher,
             shards: self.shards,
             phase,
+            readiness_grace: settings.limits.readiness_grace,
             stop_prober,
             reload,
             workers,
@@ -305,17 +326,13 @@ fn run_worker(
         // Clients wait in the kernel's queue meanwhile.
         let _ = timeout(FIRST_ROUND, probed.wait_for(|probed| *probed)).await;
         let room = Arc::new(Semaphore::new(connections));
-        for Socket { listener, tls } in sockets {
+        let mut accepting = tokio::task::JoinSet::new();
+        for Socket { listener, tls, proxy_protocol_from, is_inherited } in sockets {
             let port = listener.local_addr().map_or(0, |address| address.port());
-            let listening = Rc::new(Listening { port, tls });
+            let listening = Rc::new(Listening { port, tls, proxy_protocol_from, is_inherited });
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    tokio::task::spawn_local(accept::serve(
-                        worker.clone(),
-                        listener,
-                        listening,
-                        room.clone(),
-                    ));
+                    accepting.spawn_local(accept::serve(worker.clone(), listener, listening, room.clone()));
                 }
                 Err(error) => tracing::error!(%error, "a listener cannot be served"),
             }
@@ -323,8 +340,13 @@ fn run_worker(
         if phase.wait_for(|phase| *phase != Phase::Serving).await.is_err() {
             return;
         }
+        worker.stopping.leave();
+        if phase.wait_for(|phase| *phase > Phase::Leaving).await.is_err() {
+            return;
+        }
         worker.stopping.begin();
         let all_gone = async {
+            while accepting.join_next().await.is_some() {}
             while room.available_permits() < connections {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

@@ -12,7 +12,7 @@ use control::publisher::{Draft, Publisher};
 use control::version::fingerprint;
 use control::watch::Watch;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::health::{self, Readiness};
 use super::{Phase, Publishes};
@@ -36,7 +36,7 @@ pub(super) struct Parts {
     pub(super) health_listener: StdListener,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) probed: watch::Receiver<bool>,
-    pub(super) reloads: mpsc::Receiver<()>,
+    pub(super) reloads: mpsc::Receiver<oneshot::Sender<()>>,
 }
 
 pub(super) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
@@ -76,7 +76,11 @@ async fn run(parts: Parts) -> io::Result<()> {
             ended = &mut health => return ended,
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return Ok(()),
             () = changed(&mut watch) => tending.reload(false).await,
-            Some(()) = reloads.recv() => tending.reload(true).await,
+            Some(done) = reloads.recv() => {
+                tending.reload(true).await;
+                // Whoever asked may have left.
+                let _ = done.send(());
+            }
             () = tokio::time::sleep(next_expiry) => {}
         }
     }

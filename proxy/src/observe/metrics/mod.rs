@@ -222,6 +222,11 @@ impl Numbers {
             vec![counter(Vec::new(), sum(|s| s.handshakes_failed.get()))],
         );
         families.counter(
+            "nearside_proxy_headers_refused_total",
+            "Connections closed because their PROXY header was wrong, missing or late.",
+            vec![counter(Vec::new(), sum(|s| s.proxy_headers_refused.get()))],
+        );
+        families.counter(
             "nearside_upgrades_total",
             "Requests that switched protocols and became tunnels.",
             vec![counter(Vec::new(), sum(|s| s.upgrades.get()))],
