@@ -372,6 +372,17 @@ async fn this_edge_shows_its_certificate_to_origins() {
         assert!(answer.contains(path) && answer.contains(said), "{answer}");
     }
     assert_eq!(client.get("/").await.text(), "well met", "what was refused changes nothing");
+
+    // New files are taken over by themselves, and broken ones are not.
+    let _ = Authority::new().issue(&["edge"]).files_named(folder.path(), "client");
+    until("a stranger's certificate is shown", async || client.get("/").await.status.is_server_error()).await;
+    let _ = edges.issue(&["edge"]).files_named(folder.path(), "client");
+    until("its own is shown", async || client.get("/").await.text() == "well met").await;
+    let version = edge.metric("nearside_table_version").await;
+    std::fs::write(&key, "broken").unwrap();
+    until("it is refused", async || edge.log().contains("the one in force stays")).await;
+    assert_eq!(edge.metric("nearside_table_version").await, version);
+    assert_eq!(client.get("/").await.text(), "well met");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! snapshot and in bounded channels; none waits for another.
 
 mod health;
+mod origin_files;
 mod publishes;
 mod pulse;
 mod sockets;

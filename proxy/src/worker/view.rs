@@ -212,14 +212,11 @@ impl OriginTlsStore {
 
     /// Reads the authorities that a table's pools trust, and the certificates shown to their origins. What is wrong with them.
     pub(crate) fn check(&self, table: &Table) -> Vec<Defect> {
-        let mut defects = Vec::new();
+        let (mut defects, mut made) = (Vec::new(), Vec::new());
         for (index, pool) in table.pools.iter().enumerate() {
             let Some(tls) = &pool.tls else { continue };
             match tls::origin_config(&self.folder, &tls.config) {
-                Ok(config) => {
-                    let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-                    configs.insert(tls.config.clone(), config);
-                }
+                Ok(config) => made.push((tls.config.clone(), config)),
                 Err(tls::Problem { key, text: problem }) => defects.push(Defect {
                     example: format!("{key} = \"origin.pem\""),
                     path: KeyPath::of("pools").index(index).key("tls").key(&key),
@@ -227,6 +224,9 @@ impl OriginTlsStore {
                     consequence: "no origin of this pool could be reached".to_owned(),
                 }),
             }
+        }
+        if defects.is_empty() {
+            self.configs.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
         }
         defects
     }
