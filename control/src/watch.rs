@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use notify::{Event, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 /// How long a file must be quiet before it is read: a writer that is not atomic gets this long to finish.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -20,6 +21,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 pub struct Watch {
     _watcher: notify::RecommendedWatcher,
     events: mpsc::Receiver<()>,
+    /// When the burst that is under way will be over.
+    quiet_at: Option<Instant>,
 }
 
 impl Watch {
@@ -48,15 +51,26 @@ impl Watch {
         for folder in folders {
             watcher.watch(&folder, RecursiveMode::NonRecursive)?;
         }
-        Ok(Self { _watcher: watcher, events })
+        Ok(Self { _watcher: watcher, events, quiet_at: None })
     }
 
-    /// Waits until one of the files may have changed and has been quiet since.
+    /// Waits until one of the files may have changed and has been quiet since. Whoever stops waiting and waits again misses
+    /// nothing.
     pub async fn changed(&mut self) {
-        if self.events.recv().await.is_none() {
-            std::future::pending::<()>().await;
+        loop {
+            let event = match self.quiet_at {
+                None => self.events.recv().await,
+                Some(at) => match timeout_at(at, self.events.recv()).await {
+                    Ok(event) => event,
+                    Err(_) => break,
+                },
+            };
+            if event.is_none() {
+                std::future::pending::<()>().await;
+            }
+            self.quiet_at = Some(Instant::now() + SETTLE);
         }
-        while let Ok(Some(())) = tokio::time::timeout(SETTLE, self.events.recv()).await {}
+        self.quiet_at = None;
     }
 }
 
@@ -64,4 +78,23 @@ fn folder(file: &Path) -> PathBuf {
     file.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_notice_outlives_those_who_stop_waiting_for_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("table.toml");
+        let mut watch = Watch::over([file.clone()]).unwrap();
+        std::fs::write(&file, "1").unwrap();
+        let mut rounds = 0;
+        // Each wait is shorter than it takes a burst to settle.
+        while tokio::time::timeout(SETTLE / 4, watch.changed()).await.is_err() {
+            rounds += 1;
+            assert!(rounds < 100, "the notice is lost");
+        }
+    }
 }

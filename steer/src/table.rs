@@ -14,7 +14,7 @@ use crate::ids::{LaneId, OriginId, PlacementId, PoolId, RegionId, RouteId};
 use crate::moment::Span;
 use crate::route::Route;
 use crate::router::Router;
-use crate::spec::{Failback, OnAllDown, ProbeKind, Protocol, State, Steering};
+use crate::spec::{Failback, OnAllDown, ProbeKind, Protocol, State, Steering, TlsProfile};
 
 /// A compiled table.
 #[derive(Clone, Debug, Default)]
@@ -91,8 +91,19 @@ pub struct Probe {
 pub struct OriginTls {
     /// The name asked for and verified; `None` is the origin's host.
     pub server_name: Option<String>,
+    /// What its connections are made from.
+    pub config: OriginTlsConfig,
+}
+
+/// What TLS connections to origins are made from. Pools with the same share them.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct OriginTlsConfig {
     /// The authorities to trust; `None` is the system's.
     pub ca_file: Option<String>,
+    /// Certificate chain and key shown to origins, as files.
+    pub certificate: Option<(String, String)>,
+    /// The versions spoken.
+    pub profile: TlsProfile,
 }
 
 /// One pool's presence in one region.

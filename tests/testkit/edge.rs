@@ -1,7 +1,8 @@
 //! The real binary, as a process.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -26,6 +27,8 @@ pub struct EdgeBuilder {
     listeners: String,
     more: String,
     access_log: String,
+    variables: Vec<(String, String)>,
+    inherited: Option<TcpListener>,
 }
 
 /// A running edge. Dropped, it is killed.
@@ -64,6 +67,8 @@ impl EdgeBuilder {
             listeners: "[[listeners]]\naddress = \"127.0.0.1:0\"".to_owned(),
             more: "[client_address]\ntrusted_hops = [\"127.0.0.0/8\"]".to_owned(),
             access_log: String::new(),
+            variables: Vec::new(),
+            inherited: None,
         }
     }
 
@@ -108,14 +113,59 @@ impl EdgeBuilder {
         self
     }
 
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Passes it a socket, as systemd does.
+    #[must_use]
+    pub fn inheriting(mut self, listener: TcpListener) -> Self {
+        self.inherited = Some(listener);
+        self
+    }
+
+    /// Its command line.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let file = self.write();
+        let mut command = match &self.inherited {
+            None => {
+                let mut command = Command::new(&self.binary);
+                command.stdin(Stdio::null());
+                command
+            }
+            Some(listener) => {
+                // The shell has the process id that the edge will have, and can move the socket to where it is looked for.
+                let mut command = Command::new("sh");
+                command.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\""]);
+                command.arg(&self.binary).stdin(OwnedFd::from(listener.try_clone().unwrap()));
+                command
+            }
+        };
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.args(["run", "-c"]).arg(file);
+        command
+    }
+
     /// Writes the configuration; where it is.
     #[must_use]
     pub fn write(&self) -> PathBuf {
         let file = self.folder.path().join("nearside.toml");
+        // Only tests of the grace itself have time for it.
+        let more = match self.more.contains("readiness_grace") {
+            true => self.more.clone(),
+            false if self.more.contains("[limits]") => {
+                self.more.replace("[limits]", "[limits]\nreadiness_grace = \"0s\"")
+            }
+            false => format!("{}\n[limits]\nreadiness_grace = \"0s\"", self.more),
+        };
         let text = format!(
             "[edge]\nname = \"test\"\n{}\n{}\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[health]\nlisten = \
              \"127.0.0.1:0\"\n[access_log]\nto = \"access.log\"\n{}\n",
-            self.edge, self.listeners, self.more, self.access_log
+            self.edge, self.listeners, more, self.access_log
         );
         std::fs::write(&file, text).unwrap();
         std::fs::write(self.folder.path().join("table.toml"), &self.table).unwrap();
@@ -124,15 +174,7 @@ impl EdgeBuilder {
 
     /// Starts it and waits until it serves.
     pub async fn start(self) -> Edge {
-        let file = self.write();
-        let mut child = Command::new(&self.binary)
-            .args(["run", "-c"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let lines = log.clone();

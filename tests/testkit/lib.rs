@@ -11,6 +11,7 @@
 
 mod authority;
 mod client;
+mod credulous;
 mod edge;
 mod origin;
 mod users;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use authority::{Authority, Certificate};
 pub use client::{Answer, Client};
+pub use credulous::credulous_client;
 pub use edge::{Admin, Edge, EdgeBuilder};
 pub use nearside::relay::Relay;
 pub use origin::{Origin, Received, answer, text};
@@ -37,6 +39,12 @@ pub async fn until(what: &str, mut is_true: impl AsyncFnMut() -> bool) {
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Says that a part of a test was left out, past the harness, which would swallow it.
+pub fn skipped(what: &str, why: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {what}: {why}\n").as_bytes());
 }
 
 /// A table of one pool `app` with a placement per region, and one route for `app.test`. Regions are `(name, origins)`, each

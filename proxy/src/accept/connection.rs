@@ -1,41 +1,53 @@
 //! One client connection: who is at its other end, and the life of it.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::HeaderMap;
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ProtocolVersion;
+use rustls::{ProtocolVersion, ServerConnection};
 use steer::Moment;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use super::proxy_protocol::{self, Ends};
 use super::stream::Watched;
 use super::watch::{Expired, Watch};
 use super::{Listening, LocalExecutor};
 use crate::config::Limits;
 use crate::forward;
 use crate::locate::Located;
+use crate::tls::ClientCertificate;
 use crate::worker::Worker;
+
+/// How long a client that is connected when this edge stops, or connects then, may take to ask.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// A client connection.
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
-    /// Who is connected to us.
+    /// Who is connected to us, or to the proxy that passes on his bytes.
     pub(crate) peer: IpAddr,
     /// Whether that is a hop whose word counts.
     pub(crate) is_trusted: bool,
-    /// The port we listen on.
+    /// The port that the client has connected to.
     pub(crate) port: u16,
     pub(crate) tls_version: Option<&'static str>,
     pub(crate) sni: Option<String>,
+    /// What the client has proved to be.
+    certificate: Option<Arc<ClientCertificate>>,
     watch: Arc<Watch>,
     /// Counts as open, tunnel or not, until this is dropped.
     _open: Open,
@@ -57,6 +69,23 @@ impl Connection {
         located
     }
 
+    /// Waits until this edge stops. Who has not asked yet, or is just asking, gets a moment more: his answer ends the
+    /// connection.
+    async fn may_close(&self) {
+        self.worker.stopping.begun().await;
+        if self.watch.in_head() {
+            tokio::time::sleep(LAST_REQUEST).await;
+        }
+    }
+
+    /// A request that knows who its client has proved to be.
+    fn identified(&self, mut request: Request<Incoming>) -> Request<Incoming> {
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+        request
+    }
+
     /// A request began.
     pub(crate) fn began(&self) {
         self.watch.began();
@@ -71,15 +100,25 @@ impl Connection {
 /// Serves a connection to its end.
 pub(super) async fn run(
     worker: Rc<Worker>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     listening: Rc<Listening>,
     permit: OwnedSemaphorePermit,
 ) {
     let open = Open::new(&worker, permit);
-    let peer = peer.ip().to_canonical();
-    let Some(acceptor) = &listening.tls else {
-        let connection = connect(open, peer, listening.port, None, None, true);
+    let mut ends = Ends::direct(peer, listening.port);
+    if listening.expects_proxy_header(peer.ip()) {
+        match timeout(worker.settings.limits.header_timeout, proxy_protocol::read(&mut stream)).await {
+            Ok(Ok(told)) => ends = told.unwrap_or(ends),
+            refused => {
+                worker.shard.proxy_headers_refused.one();
+                tracing::debug!(%peer, ?refused, "PROXY header refused");
+                return;
+            }
+        }
+    }
+    let Some(acceptor) = listening.tls.as_ref().map(|tls| tls.acceptor()) else {
+        let connection = connect(open, ends, None, true);
         return http1(stream, connection).await;
     };
     let handshake = timeout(worker.settings.limits.header_timeout, acceptor.accept(stream)).await;
@@ -88,31 +127,25 @@ pub(super) async fn run(
         return;
     };
     let (_, session) = stream.get_ref();
-    let version = match session.protocol_version() {
-        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLSv1.3",
-    };
-    let sni = session.server_name().map(str::to_owned);
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let connection = connect(open, peer, listening.port, Some(version), sni, !is_http2);
+    let connection = connect(open, ends, Some(session), !is_http2);
     if is_http2 { http2(stream, connection).await } else { http1(stream, connection).await }
 }
 
-fn connect(
-    open: Open,
-    peer: IpAddr,
-    port: u16,
-    tls_version: Option<&'static str>,
-    sni: Option<String>,
-    is_http1: bool,
-) -> Rc<Connection> {
+fn connect(open: Open, ends: Ends, session: Option<&ServerConnection>, is_http1: bool) -> Rc<Connection> {
     let worker = open.worker.clone();
+    let peer = ends.client.to_canonical();
+    let version = |session: &ServerConnection| match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
     Rc::new(Connection {
         peer,
         is_trusted: worker.trusted_hops.contains(peer),
-        port,
-        tls_version,
-        sni,
+        port: ends.port,
+        tls_version: session.map(version),
+        sni: session.and_then(|session| session.server_name().map(str::to_owned)),
+        certificate: session.and_then(ClientCertificate::of),
         watch: Arc::new(Watch::new(worker.clock, is_http1)),
         worker,
         _open: open,
@@ -123,7 +156,18 @@ fn connect(
 async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, connection: Rc<Connection>) {
     let io = TokioIo::new(Watched::new(stream, connection.watch.clone()));
     let owner = connection.clone();
-    let service = service_fn(move |request| forward::serve(connection.clone(), request));
+    let service = service_fn(move |request| {
+        let connection = connection.clone();
+        async move {
+            let mut response = forward::serve(connection.clone(), connection.identified(request)).await?;
+            // The client's next request should go where somebody will be. Told with an answer, it cannot be under way already.
+            let is_leaving = connection.worker.stopping.is_leaving();
+            if is_leaving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
     let limits = &owner.worker.settings.limits;
     let serving = http1::Builder::new()
         // The watch ends slow heads; hyper's own timer would be set anew with each head.
@@ -140,7 +184,8 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, co
 async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, connection: Rc<Connection>) {
     let io = TokioIo::new(Watched::new(stream, connection.watch.clone()));
     let owner = connection.clone();
-    let service = service_fn(move |request| forward::serve(connection.clone(), request));
+    let service =
+        service_fn(move |request| forward::serve(connection.clone(), connection.identified(request)));
     let Limits { http2_streams, http2_resets, header_bytes, stream_idle_timeout, .. } =
         owner.worker.settings.limits;
     let serving = http2::Builder::new(LocalExecutor)
@@ -163,7 +208,7 @@ async fn drive<C: Future>(owner: &Connection, mut serving: Pin<&mut C>, shut_dow
         tokio::select! {
             biased;
             _ = serving.as_mut() => return,
-            () = owner.worker.stopping.begun(), if !is_closing => {}
+            () = owner.may_close(), if !is_closing => {}
             expired = owner.watch.expired(limits) => {
                 if expired == Expired::Slow || is_closing {
                     return;

@@ -5,45 +5,65 @@
 //! kernel's queue instead of being turned away.
 
 mod connection;
+mod door;
+mod proxy_protocol;
 mod stream;
 mod watch;
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
-use std::rc::Rc;
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::time::Duration;
 
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::Notify;
 
 pub(crate) use connection::Connection;
+pub(crate) use door::serve;
 
-use crate::worker::Worker;
+use crate::tls::ListenerTls;
 
 /// Connections that the kernel queues for a worker.
 const BACKLOG: i32 = 4096;
-/// How long to wait when the system has no file or memory left for another connection.
-const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
 /// A listener as connections know it.
 pub(crate) struct Listening {
     pub(crate) port: u16,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<ListenerTls>>,
+    /// Proxies that must send a PROXY header.
+    pub(crate) proxy_protocol_from: Vec<IpNet>,
+    /// Whether somebody else has opened the socket and keeps it.
+    pub(crate) is_inherited: bool,
+}
+
+impl Listening {
+    fn expects_proxy_header(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.proxy_protocol_from.iter().any(|net| net.contains(&peer))
+    }
 }
 
 /// Tells a worker's connections that this edge stops.
 #[derive(Default)]
 pub(crate) struct Stopping {
+    is_leaving: Cell<bool>,
     has_begun: Cell<bool>,
     notify: Notify,
 }
 
 impl Stopping {
+    /// Soon nobody will be here: clients may ask on, and are told to come back elsewhere.
+    pub(crate) fn leave(&self) {
+        self.is_leaving.set(true);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.get()
+    }
+
     pub(crate) fn begin(&self) {
+        self.leave();
         self.has_begun.set(true);
         self.notify.notify_waiters();
     }
@@ -60,54 +80,17 @@ impl Stopping {
 }
 
 /// Opens a socket that several workers can have on the same port.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<StdListener> {
+pub(crate) fn bind(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// Accepts clients until this edge stops.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    listener: TcpListener,
-    listening: Rc<Listening>,
-    room: Arc<Semaphore>,
-) {
-    loop {
-        let permit = tokio::select! {
-            biased;
-            () = worker.stopping.begun() => return,
-            permit = room.clone().acquire_owned() => permit,
-        };
-        let Ok(permit) = permit else { return };
-        let accepted = tokio::select! {
-            biased;
-            () = worker.stopping.begun() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let _ = stream.set_nodelay(true);
-                let (worker, listening) = (worker.clone(), listening.clone());
-                tokio::task::spawn_local(async move {
-                    connection::run(worker, stream, peer, listening, permit).await;
-                });
-            }
-            // The client gave up while it waited; the next one did not.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::warn!(%error, "no client can be accepted; trying again");
-                tokio::time::sleep(OUT_OF_RESOURCES).await;
-            }
-        }
-    }
 }
 
 /// Runs hyper's helper tasks on the worker they belong to.

@@ -59,6 +59,11 @@ impl Watch {
         self.since.store(now.as_nanos(), Relaxed);
     }
 
+    /// Whether a head is awaited or has begun; between requests of HTTP/1.1, only the latter.
+    pub(crate) fn in_head(&self) -> bool {
+        self.running.load(Relaxed) == 0 && self.in_head.load(Relaxed) > 0
+    }
+
     pub(crate) fn read(&self) {
         if self.running.load(Relaxed) > 0 {
             self.moves.store(self.moves.load(Relaxed) + 1, Relaxed);

@@ -10,7 +10,7 @@ use steer::{Spec, Table};
 use super::{CheckArgs, Output, complain, say};
 use crate::config::{self, EdgeSpec, Settings};
 use crate::locate::database_problem;
-use crate::tls;
+use crate::tls::{self, ListenerTls};
 use crate::worker::OriginTlsStore;
 
 pub(super) fn check(args: &CheckArgs) -> ExitCode {
@@ -34,7 +34,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         }
     };
     if let Some((_, settings)) = &edge {
-        findings.extend(files(settings));
+        findings.extend(files(&file.display().to_string(), settings));
     }
     match args.output {
         Output::Json => say(&serde_json::to_string_pretty(&findings).expect("findings are text and numbers")),
@@ -51,7 +51,8 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     } else if args.output == Output::Table {
         say(&format!("{} and {} are valid", file.display(), table_file.display()));
     }
-    for warning in edge.iter().flat_map(|(_, settings)| settings.warnings()) {
+    for warning in edge.iter().flat_map(|(_, settings)| [settings.warnings(), out_of_date(settings)].concat())
+    {
         complain(&format!("warning: {warning}"));
     }
     ExitCode::SUCCESS
@@ -78,18 +79,20 @@ fn table(file: &Path) -> Result<Spec, Vec<Finding>> {
     })
 }
 
-/// What is wrong with the files that the configuration names.
-fn files(settings: &Settings) -> Vec<Finding> {
-    let certificates = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let broken = certificates.filter_map(|(certificate, key)| {
-        let problem = tls::listener_config(certificate, key).err()?;
+/// Certificates that are out of date.
+fn out_of_date(settings: &Settings) -> Vec<String> {
+    let tls = settings.listeners.iter().filter_map(|listener| listener.tls.clone());
+    let opened = tls.filter_map(|tls| ListenerTls::open(String::new(), tls).ok());
+    opened.flat_map(|tls| tls.warnings()).collect()
+}
+
+/// What is wrong with the files that the configuration `file` names.
+fn files(file: &str, settings: &Settings) -> Vec<Finding> {
+    let broken = settings.listeners.iter().enumerate().filter_map(|(index, listener)| {
+        let problem = ListenerTls::open(String::new(), listener.tls.clone()?).err()?;
+        let problem = format!("listeners[{index}].{problem}");
         let example = "tls = { certificate_file = \"edge.pem\", key_file = \"edge.key\" }";
-        Some(Finding::of_file(
-            &certificate.display().to_string(),
-            problem,
-            "this edge would not start",
-            example,
-        ))
+        Some(Finding::of_file(file, problem, "this edge would not start", example))
     });
     let unreadable = settings.databases.iter().filter_map(|file| {
         let problem = database_problem(file)?;
@@ -103,7 +106,7 @@ fn files(settings: &Settings) -> Vec<Finding> {
     });
     let authorities = settings.tracing.iter().filter_map(|tracing| {
         let file = tracing.ca_file.as_deref()?;
-        let problem = tls::origin_config(Some(file)).err()?;
+        let problem = tls::collector_config(Some(file)).err()?;
         let example = "ca_file = \"collector-ca.pem\"";
         Some(Finding::of_file(&file.display().to_string(), problem, "this edge would not start", example))
     });

@@ -10,6 +10,7 @@ mod ready;
 mod reference;
 mod regions;
 mod run;
+mod supervisor;
 mod tables;
 
 use std::path::{Path, PathBuf};

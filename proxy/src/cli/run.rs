@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use control::publisher::Draft;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{complain, configuration};
+use super::{complain, configuration, supervisor};
 use crate::edge::Edge;
 
 pub(super) fn run(file: &Path) -> ExitCode {
@@ -38,7 +38,15 @@ pub(super) fn run(file: &Path) -> ExitCode {
         complain("signals cannot be received");
         return ExitCode::from(1);
     };
-    let edge = match Edge::start(settings, draft) {
+    let inherited = match supervisor::inherited() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            complain(&format!("a socket that was passed to this process cannot be used: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let grace = settings.limits.readiness_grace;
+    let edge = match Edge::start(settings, draft, inherited) {
         Ok(edge) => edge,
         Err(error) => {
             complain(&error.to_string());
@@ -51,15 +59,22 @@ pub(super) fn run(file: &Path) -> ExitCode {
     tracing::info!(address = %edge.admin, "listening for operators");
     tracing::info!(address = %edge.health, "listening for health checks");
     runtime.block_on(async {
+        tokio::spawn(supervisor::watchdog(edge.pulse()));
+        supervisor::ready(&edge);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => edge.reload(),
+                _ = hangup.recv() => {
+                    supervisor::reloading();
+                    edge.reload().await;
+                    supervisor::ready(&edge);
+                }
                 _ = reopen.recv() => edge.reopen_log(),
             }
         }
-        tracing::info!("draining; once more to stop at once");
+        tracing::info!(readiness_grace = ?grace, "draining; once more to stop at once");
+        supervisor::stopping("draining");
         let stopped = tokio::task::spawn_blocking(move || edge.stop());
         tokio::select! {
             _ = stopped => tracing::info!("stopped"),

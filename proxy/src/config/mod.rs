@@ -16,6 +16,7 @@ use std::time::Duration;
 use control::document::{self, Finding};
 use ipnet::IpNet;
 use steer::geo::{Country, Place};
+use steer::spec::TlsProfile;
 use steer::{Defect, KeyPath, Span};
 
 pub use observing::{AccessLog, AccessLogTarget, DiagnosticHeaders, Tracing};
@@ -65,8 +66,30 @@ pub struct Settings {
 pub struct Listener {
     /// Address and port.
     pub address: SocketAddr,
-    /// Certificate chain and key, as PEM files.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// TLS; without it, plain HTTP.
+    pub tls: Option<ListenerTls>,
+    /// Proxies that tell the client's address in a PROXY header.
+    pub proxy_protocol_from: Vec<IpNet>,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug)]
+pub struct ListenerTls {
+    /// Chains and keys, as PEM files; the first is the default. At least one.
+    pub certificates: Vec<(PathBuf, PathBuf)>,
+    /// The versions spoken.
+    pub profile: TlsProfile,
+    /// The authorities of clients' certificates; without them, clients are asked for none.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients must show one.
+    pub client_required: bool,
+}
+
+impl ListenerTls {
+    /// The files that it is made from.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.certificates.iter().flat_map(|(chain, key)| [chain, key]).chain(&self.client_ca)
+    }
 }
 
 /// A prefix whose place is known.
@@ -96,6 +119,7 @@ pub struct Limits {
     pub replay_bytes: usize,
     pub origin_idle_timeout: Span,
     pub warm_connections: usize,
+    pub readiness_grace: Duration,
     pub drain_timeout: Duration,
 }
 
@@ -224,18 +248,43 @@ impl Reader {
                 let problem = format!("{address} stands here twice");
                 self.defect(path, &problem, "clients would get either", "address = \"0.0.0.0:8443\"");
             }
-            let tls = section.tls.as_ref();
-            let tls = tls.map(|tls| (folder.join(&tls.certificate_file), folder.join(&tls.key_file)));
-            listeners.push(Listener { address, tls });
+            let path = root.index(index);
+            let tls = section.tls.as_ref().map(|tls| self.listener_tls(tls, &path.key("tls"), folder));
+            let from = section.proxy_protocol.as_ref().map_or(&[][..], |section| &section.from);
+            let path = path.key("proxy_protocol").key("from");
+            let proxy_protocol_from = self.nets(from, &path, "from = [\"10.0.0.0/8\"]");
+            listeners.push(Listener { address, tls, proxy_protocol_from });
         }
         listeners
     }
 
+    fn listener_tls(&mut self, tls: &spec::ListenerTlsSection, path: &KeyPath, folder: &Path) -> ListenerTls {
+        if tls.client_certificates.is_some() && tls.client_ca_file.is_none() {
+            self.defect(
+                path.key("client_certificates"),
+                "no client_ca_file says whose certificates count",
+                "every client would be let in, or none",
+                "client_ca_file = \"clients-ca.pem\"",
+            );
+        }
+        let further = tls.certificates.iter().map(|further| (&further.certificate_file, &further.key_file));
+        let all = [(&tls.certificate_file, &tls.key_file)].into_iter().chain(further);
+        ListenerTls {
+            certificates: all.map(|(chain, key)| (folder.join(chain), folder.join(key))).collect(),
+            profile: tls.profile,
+            client_ca: tls.client_ca_file.as_ref().map(|file| folder.join(file)),
+            client_required: tls.client_certificates != Some(spec::ClientCertificates::Optional),
+        }
+    }
+
     fn trusted_hops(&mut self, spec: &EdgeSpec) -> Vec<IpNet> {
         let root = KeyPath::of("client_address").key("trusted_hops");
-        let nets = spec.client_address.trusted_hops.iter().enumerate();
-        nets.filter_map(|(index, text)| self.net(text, &root.index(index), "trusted_hops = [\"10.0.0.0/8\"]"))
-            .collect()
+        self.nets(&spec.client_address.trusted_hops, &root, "trusted_hops = [\"10.0.0.0/8\"]")
+    }
+
+    fn nets(&mut self, written: &[String], path: &KeyPath, example: &str) -> Vec<IpNet> {
+        let nets = written.iter().enumerate();
+        nets.filter_map(|(index, text)| self.net(text, &path.index(index), example)).collect()
     }
 
     fn prefixes(&mut self, spec: &EdgeSpec) -> Vec<Prefix> {
@@ -296,6 +345,7 @@ impl Reader {
             replay_bytes: limits.replay_bytes as usize,
             origin_idle_timeout: bounded("origin_idle_timeout", limits.origin_idle_timeout, s).into(),
             warm_connections: limits.warm_connections as usize,
+            readiness_grace: bounded("readiness_grace", limits.readiness_grace, Span::ZERO),
             drain_timeout: bounded("drain_timeout", limits.drain_timeout, Span::ZERO),
         }
     }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steer::Span;
 use steer::geo::{Country, Place};
-use steer::spec::Name;
+use steer::spec::{Name, TlsProfile};
 
 /// This edge: where it listens, where it stands, and what it allows.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -78,22 +78,82 @@ pub struct ListenerSection {
     /// Address and port. `[::]` listens on IPv4 too.
     #[schemars(extend("examples" = ["0.0.0.0:8080"]))]
     pub address: String,
-    /// Present: TLS 1.3 and 1.2, with HTTP/2 and HTTP/1.1 by ALPN. Absent: plain HTTP/1.1.
+    /// Present: TLS, with HTTP/2 and HTTP/1.1 by ALPN. Absent: plain HTTP/1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"certificate_file": "edge.pem", "key_file": "edge.key"}]))]
     pub tls: Option<ListenerTlsSection>,
+    /// Present: proxies in front of this listener tell who the client is (PROXY protocol, versions 1 and 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"from": ["10.0.0.0/8"]}]))]
+    pub proxy_protocol: Option<ProxyProtocolSection>,
 }
 
-/// The certificate of a listener.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+/// Who must send PROXY headers.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolSection {
+    /// Prefixes of the proxies. Each of their connections must begin with a PROXY header, whose word for the client's address
+    /// and for the port counts; without one it is closed. Connections from elsewhere are clients' own.
+    #[schemars(length(min = 1), extend("examples" = [["10.0.0.0/8"]]))]
+    pub from: Vec<String>,
+}
+
+/// TLS of a listener. Its files are watched, and taken over when they change and are sound.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTlsSection {
-    /// PEM file of the certificate chain, leaf first, relative to this file.
+    /// PEM file of the certificate chain, leaf first, relative to this file. It is for the DNS names that it holds, and for
+    /// clients that ask for a name of no certificate, or for none.
     #[schemars(length(min = 1), extend("examples" = ["edge.pem"]))]
     pub certificate_file: String,
     /// PEM file of its private key, relative to this file.
     #[schemars(length(min = 1), extend("examples" = ["edge.key"]))]
     pub key_file: String,
+    /// Further certificates. A client gets the one for the very name it asks for, or else one for `*.` and the rest of it.
+    /// Of several for the same name (ECDSA and RSA), the first that it can verify.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [[{"certificate_file": "shop.pem", "key_file": "shop.key"}]]))]
+    pub certificates: Vec<CertificateSection>,
+    /// The versions spoken: `modern` is TLS 1.3 alone, `compatible` 1.2 too.
+    #[serde(default = "compatible")]
+    pub profile: TlsProfile,
+    /// PEM file of the authorities that clients' certificates must come from. Absent: clients are not asked for any.
+    /// Origins are told of a verified one in `Client-Cert` (RFC 9440), `X-Nearside-Client-Subject` and
+    /// `X-Nearside-Client-Sha256`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("examples" = ["clients-ca.pem"]))]
+    pub client_ca_file: Option<String>,
+    /// Whether clients must show a certificate (with `client_ca_file` only). One that cannot be verified is never let in.
+    /// Default `required`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// A further certificate of a listener.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateSection {
+    /// PEM file of the certificate chain, leaf first, relative to this file.
+    #[schemars(length(min = 1), extend("examples" = ["shop.pem"]))]
+    pub certificate_file: String,
+    /// PEM file of its private key, relative to this file.
+    #[schemars(length(min = 1), extend("examples" = ["shop.key"]))]
+    pub key_file: String,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline, extend("examples" = ["required"]))]
+pub enum ClientCertificates {
+    /// Without one, there is no connection.
+    Required,
+    /// Without one, origins are told of none.
+    Optional,
+}
+
+const fn compatible() -> TlsProfile {
+    TlsProfile::Compatible
 }
 
 /// What the cookies of routes with `affinity` are signed with.
@@ -161,7 +221,7 @@ pub struct LimitsSection {
     /// Client connections at once, over all workers. Above it, new ones wait in the kernel's queue.
     #[schemars(range(min = 1, max = 10_000_000), extend("examples" = [20_000]))]
     pub connections: u32,
-    /// How long a client may take to send a request's head, and to shake hands.
+    /// How long a client may take to send a request's head, to shake hands, and a proxy to send a PROXY header.
     pub header_timeout: Span,
     /// The largest head of a request, in bytes; larger ones get 431.
     #[schemars(range(min = 8192, max = 1_048_576), extend("examples" = [65_536]))]
@@ -189,7 +249,10 @@ pub struct LimitsSection {
     /// Unused connections to origins that each worker keeps warm for regions likely to be used next.
     #[schemars(range(min = 0, max = 10_000), extend("examples" = [64]))]
     pub warm_connections: u32,
-    /// How long running requests may take after this edge was told to stop.
+    /// How long this edge goes on accepting clients after it was told to stop, while `/readyz` says that it is not ready. Longer
+    /// than load balancers take to notice.
+    pub readiness_grace: Span,
+    /// How long running requests may take after that.
     pub drain_timeout: Span,
 }
 
@@ -208,6 +271,7 @@ impl Default for LimitsSection {
             replay_bytes: 64 << 10,
             origin_idle_timeout: Span::from_secs(55),
             warm_connections: 64,
+            readiness_grace: Span::from_secs(5),
             drain_timeout: Span::from_secs(30),
         }
     }

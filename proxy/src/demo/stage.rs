@@ -51,7 +51,7 @@ impl Stage {
             author: "demo".to_owned(),
             reason: "start".to_owned(),
         };
-        let edge = Edge::start(settings, draft).map_err(|error| error.to_string())?;
+        let edge = Edge::start(settings, draft, Vec::new()).map_err(|error| error.to_string())?;
         let (stop, stopped) = watch::channel(false);
         let users = Users::new();
         let user_thread =
@@ -142,12 +142,12 @@ fn settings(folder: &std::path::Path) -> Settings {
         public_address: None,
         workers: thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4),
         table_file: folder.join("table.toml"),
-        listeners: vec![Listener { address: any_port, tls: None }],
+        listeners: vec![Listener { address: any_port, tls: None, proxy_protocol_from: Vec::new() }],
         affinity_key_file: folder.join("affinity.key"),
         trusted_hops: vec!["127.0.0.0/8".parse().expect("a prefix")],
         databases: Vec::new(),
         prefixes: Vec::new(),
-        limits: Limits::default(),
+        limits: Limits { readiness_grace: Duration::ZERO, ..Limits::default() },
         admin: any_port,
         token_file: folder.join("admin.token"),
         health: any_port,

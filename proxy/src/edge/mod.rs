@@ -4,11 +4,14 @@
 //! snapshot and in bounded channels; none waits for another.
 
 mod health;
+mod origin_files;
 mod publishes;
+mod pulse;
+mod sockets;
 mod tending;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,18 +24,18 @@ use control::document::Finding;
 use control::publisher::{Draft, Publisher};
 use control::share::Samples;
 use steer::draw::name_hash;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 pub(crate) use publishes::Publishes;
+use sockets::{Socket, Sockets, bind, local};
 
 use crate::accept::{self, Listening};
 use crate::config::Settings;
 use crate::locate::Locator;
 use crate::observe::{Outlets, Shard, Sources, Tally};
+use crate::probe;
 use crate::worker::{self, AffinityKey, OriginTlsStore, Worker};
-use crate::{probe, tls};
 
 /// Connection failures that wait for the prober; it needs no more to know.
 const FAILURES: usize = 1024;
@@ -51,18 +54,21 @@ pub struct Edge {
     publisher: Arc<Publisher>,
     shards: Vec<Arc<Shard>>,
     phase: watch::Sender<Phase>,
+    readiness_grace: Duration,
     stop_prober: watch::Sender<bool>,
-    reload: mpsc::Sender<()>,
+    reload: mpsc::Sender<oneshot::Sender<()>>,
     outlets: Outlets,
     workers: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
 }
 
 /// What an edge is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Phase {
     /// It serves.
     Serving,
+    /// It serves, and says that it is not ready.
+    Leaving,
     /// It finishes what runs and takes nothing new.
     Draining,
     /// It is gone.
@@ -78,6 +84,8 @@ pub enum StartError {
     System(String, io::Error),
     /// A certificate is wrong.
     Tls(String),
+    /// A socket was passed that no listener is for.
+    Inherited(SocketAddr),
 }
 
 impl std::fmt::Display for StartError {
@@ -89,6 +97,11 @@ impl std::fmt::Display for StartError {
             }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Tls(problem) => f.write_str(problem),
+            Self::Inherited(address) => write!(
+                f,
+                "a socket for {address} was passed to this process, and no listener has this address: its clients would wait \
+                 for ever; for example: [[listeners]] address = \"{address}\""
+            ),
         }
     }
 }
@@ -107,12 +120,12 @@ struct Common {
 }
 
 impl Edge {
-    /// Starts an edge with a first table. When this returns, clients can connect; their requests are held until the first
+    /// Starts an edge with a first table, and with sockets that somebody else has opened for its listeners, if any. When this returns, clients can connect; their requests are held until the first
     /// probes have been answered, half a second at most.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub fn start(settings: Settings, first: Draft) -> Result<Self, StartError> {
+    pub fn start(settings: Settings, first: Draft, inherited: Vec<TcpListener>) -> Result<Self, StartError> {
         let clock = Clock::start();
         let settings = Arc::new(settings);
         let (locator, refused) = Locator::open(&settings);
@@ -135,7 +148,7 @@ impl Edge {
             shards: (0..settings.workers).map(|_| Arc::new(Shard::default())).collect(),
             settings,
         };
-        common.run()
+        common.run(inherited)
     }
 
     /// The publisher, for whoever runs this edge in its own process.
@@ -150,10 +163,12 @@ impl Edge {
         move || series.iter().flat_map(|series| series.attempts.as_flattened()).map(Tally::get).sum()
     }
 
-    /// Reads the table and the databases again.
-    pub fn reload(&self) {
-        // Full means that it is about to happen anyway.
-        let _ = self.reload.try_send(());
+    /// Reads the table, the certificates and the databases again, and returns when that is done.
+    pub async fn reload(&self) {
+        let (done, is_done) = oneshot::channel();
+        if self.reload.send(done).await.is_ok() {
+            let _ = is_done.await;
+        }
     }
 
     /// Opens the access log's file anew, after it was renamed.
@@ -161,9 +176,16 @@ impl Edge {
         self.outlets.reopen_log();
     }
 
-    /// Stops in good order: takes no new clients, lets running requests finish, and returns when all are done or the drain
-    /// timeout has passed.
+    /// Says, each time it is asked, whether all workers have done something since it was last asked, or need not any more.
+    pub fn pulse(&self) -> impl FnMut() -> bool + Send + use<> {
+        pulse::pulse(self.phase.subscribe(), self.shards.clone())
+    }
+
+    /// Stops in good order: says that it is not ready, and after the readiness grace takes no new clients, lets running
+    /// requests finish, and returns when all are done or the drain timeout has passed.
     pub fn stop(mut self) {
+        self.phase.send_replace(Phase::Leaving);
+        std::thread::sleep(self.readiness_grace);
         self.phase.send_replace(Phase::Draining);
         for worker in self.workers.drain(..) {
             let _ = worker.join();
@@ -188,14 +210,14 @@ impl Drop for Edge {
 }
 
 impl Common {
-    fn run(self) -> Result<Edge, StartError> {
+    fn run(self, inherited: Vec<TcpListener>) -> Result<Edge, StartError> {
         let settings = self.settings.clone();
         let affinity = Arc::new(affinity_key(&settings.affinity_key_file)?);
         let token = Token::read_or_create(&settings.token_file).map_err(|error| {
             StartError::System(format!("admin token {}", settings.token_file.display()), error)
         })?;
         let outlets = Outlets::start(&settings).map_err(|(what, error)| StartError::System(what, error))?;
-        let (listening, listeners) = self.listen()?;
+        let Sockets { by_worker, addresses, tls } = Sockets::open(&settings, inherited)?;
         let admin = bind("admin", settings.admin)?;
         let health = bind("health", settings.health)?;
         let (admin_address, health_address) = (local(&admin)?, local(&health)?);
@@ -225,6 +247,7 @@ impl Common {
             publisher: self.publisher.clone(),
             locator: self.locator.clone(),
             publishes: publishes.clone(),
+            tls: tls.clone(),
             admin: Arc::new(Admin {
                 publisher: self.publisher.clone(),
                 samples: self.samples.clone(),
@@ -241,6 +264,7 @@ impl Common {
                 admin: counts,
                 publishes,
                 outlets: outlets.counts(),
+                tls,
             },
             admin_listener: admin,
             health_listener: health,
@@ -250,7 +274,7 @@ impl Common {
         };
         others.push(spawned("control", tending::start(tending))?);
         let mut workers = Vec::with_capacity(settings.workers);
-        for (index, sockets) in listening.into_iter().enumerate() {
+        for (index, sockets) in by_worker.into_iter().enumerate() {
             let parts = worker::Parts {
                 index,
                 clock: self.clock,
@@ -272,44 +296,19 @@ impl Common {
             workers.push(spawned("a worker", thread)?);
         }
         Ok(Edge {
-            listeners,
+            listeners: addresses,
             admin: admin_address,
             health: health_address,
             publisher: self.publisher,
             shards: self.shards,
             phase,
+            readiness_grace: settings.limits.readiness_grace,
             stop_prober,
             reload,
             outlets,
             workers,
             others,
         })
-    }
-
-    /// Opens every listener once per worker. The sockets by worker, and the addresses.
-    #[expect(clippy::type_complexity, reason = "sockets by worker, each with its TLS, said once")]
-    fn listen(&self) -> Result<(Vec<Vec<(StdListener, Option<TlsAcceptor>)>>, Vec<SocketAddr>), StartError> {
-        let mut by_worker: Vec<Vec<_>> = (0..self.settings.workers).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for listener in &self.settings.listeners {
-            let tls = match &listener.tls {
-                Some((certificate, key)) => {
-                    let config = tls::listener_config(certificate, key).map_err(StartError::Tls)?;
-                    Some(TlsAcceptor::from(config))
-                }
-                None => None,
-            };
-            // The first socket learns the port if any will do; the others take the same.
-            let mut address = listener.address;
-            for sockets in &mut by_worker {
-                let socket = accept::bind(address)
-                    .map_err(|error| StartError::System(format!("listener {address}"), error))?;
-                address = local(&socket)?;
-                sockets.push((socket, tls.clone()));
-            }
-            addresses.push(address);
-        }
-        Ok((by_worker, addresses))
     }
 }
 
@@ -318,18 +317,6 @@ fn affinity_key(file: &Path) -> Result<AffinityKey, StartError> {
     let secret = Token::read_or_create(file)
         .map_err(|error| StartError::System(format!("affinity key {}", file.display()), error))?;
     Ok(AffinityKey::new(secret.reveal()))
-}
-
-fn bind(what: &str, address: SocketAddr) -> Result<StdListener, StartError> {
-    let listener = StdListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| StartError::System(format!("{what} listener {address}"), error))
-}
-
-fn local(listener: &StdListener) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|error| StartError::System("listener".to_owned(), error))
 }
 
 /// Randomness for ids and for choices between equals; nothing that anybody must not guess.
@@ -344,7 +331,7 @@ fn seed(index: usize) -> u64 {
 
 fn run_worker(
     parts: worker::Parts,
-    sockets: Vec<(StdListener, Option<TlsAcceptor>)>,
+    sockets: Vec<Socket>,
     mut phase: watch::Receiver<Phase>,
     mut probed: watch::Receiver<bool>,
 ) {
@@ -358,17 +345,13 @@ fn run_worker(
         // Clients wait in the kernel's queue meanwhile.
         let _ = timeout(FIRST_ROUND, probed.wait_for(|probed| *probed)).await;
         let room = Arc::new(Semaphore::new(connections));
-        for (socket, tls) in sockets {
-            let port = socket.local_addr().map_or(0, |address| address.port());
-            let listening = Rc::new(Listening { port, tls });
-            match tokio::net::TcpListener::from_std(socket) {
+        let mut accepting = tokio::task::JoinSet::new();
+        for Socket { listener, tls, proxy_protocol_from, is_inherited } in sockets {
+            let port = listener.local_addr().map_or(0, |address| address.port());
+            let listening = Rc::new(Listening { port, tls, proxy_protocol_from, is_inherited });
+            match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    tokio::task::spawn_local(accept::serve(
-                        worker.clone(),
-                        listener,
-                        listening,
-                        room.clone(),
-                    ));
+                    accepting.spawn_local(accept::serve(worker.clone(), listener, listening, room.clone()));
                 }
                 Err(error) => tracing::error!(%error, "a listener cannot be served"),
             }
@@ -376,8 +359,13 @@ fn run_worker(
         if phase.wait_for(|phase| *phase != Phase::Serving).await.is_err() {
             return;
         }
+        worker.stopping.leave();
+        if phase.wait_for(|phase| *phase > Phase::Leaving).await.is_err() {
+            return;
+        }
         worker.stopping.begin();
         let all_gone = async {
+            while accepting.join_next().await.is_some() {}
             while room.available_permits() < connections {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

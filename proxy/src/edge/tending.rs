@@ -1,8 +1,9 @@
 //! The control thread: answers operators, watches files, ends overrides. It never waits for a worker.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::TcpListener as StdListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -12,13 +13,15 @@ use control::publisher::{Draft, Publisher};
 use control::version::fingerprint;
 use control::watch::Watch;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::health::{self, Readiness};
+use super::origin_files::OriginFiles;
 use super::{Phase, Publishes};
 use crate::config::Settings;
 use crate::locate::Locator;
 use crate::observe::Sources;
+use crate::tls::TlsListeners;
 
 /// How often expired overrides are looked for, at most.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
@@ -28,13 +31,14 @@ pub(super) struct Parts {
     pub(super) publisher: Arc<Publisher>,
     pub(super) locator: Arc<Locator>,
     pub(super) publishes: Arc<Publishes>,
+    pub(super) tls: Arc<TlsListeners>,
     pub(super) admin: Arc<Admin>,
     pub(super) sources: Sources,
     pub(super) admin_listener: StdListener,
     pub(super) health_listener: StdListener,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) probed: watch::Receiver<bool>,
-    pub(super) reloads: mpsc::Receiver<()>,
+    pub(super) reloads: mpsc::Receiver<oneshot::Sender<()>>,
 }
 
 pub(super) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
@@ -50,30 +54,52 @@ pub(super) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
 
 async fn run(parts: Parts) -> io::Result<()> {
     let Parts { admin, admin_listener, health_listener, sources, probed, mut phase, mut reloads, .. } = parts;
+    let table_read = RefCell::new(parts.publisher.snapshot().version.about.fingerprint.clone());
     let tending = Tending {
+        table_read,
         settings: parts.settings,
         publisher: parts.publisher,
         locator: parts.locator,
         publishes: parts.publishes,
+        tls: parts.tls,
     };
     let ready = Readiness { phase: phase.clone(), probed };
     let admin = axum::serve(TcpListener::from_std(admin_listener)?, router(admin)).into_future();
     let health =
         axum::serve(TcpListener::from_std(health_listener)?, health::router(sources, ready)).into_future();
     let (mut admin, mut health) = (std::pin::pin!(admin), std::pin::pin!(health));
-    let mut watch = tending.watch();
+    let mut tables = tending.publisher.tables();
+    let mut origin_files = tending.origin_files();
+    let mut watch = tending.watch(&origin_files);
     let changed = async |watch: &mut Option<Watch>| match watch {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     };
     loop {
+        if origin_files.version != tending.publisher.snapshot().version.about.version {
+            let before = std::mem::replace(&mut origin_files, tending.origin_files());
+            if before.files != origin_files.files {
+                watch = tending.watch(&origin_files);
+            }
+        }
         let next_expiry = tending.expire();
         tokio::select! {
             ended = &mut admin => return ended,
             ended = &mut health => return ended,
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return Ok(()),
-            () = changed(&mut watch) => tending.reload(false).await,
-            Some(()) = reloads.recv() => tending.reload(true).await,
+            () = changed(&mut watch) => {
+                tending.reload(false).await;
+                let is_same = origin_files.version == tending.publisher.snapshot().version.about.version;
+                if is_same && origin_files.have_changed() {
+                    tending.publish_again().await;
+                }
+            }
+            Some(done) = reloads.recv() => {
+                tending.reload(true).await;
+                // Whoever asked may have left.
+                let _ = done.send(());
+            }
+            Ok(()) = tables.changed() => {}
             () = tokio::time::sleep(next_expiry) => {}
         }
     }
@@ -84,15 +110,25 @@ struct Tending {
     publisher: Arc<Publisher>,
     locator: Arc<Locator>,
     publishes: Arc<Publishes>,
+    tls: Arc<TlsListeners>,
+    /// The fingerprint of the table's file as last read.
+    table_read: RefCell<String>,
 }
 
 impl Tending {
-    fn files(&self) -> Vec<PathBuf> {
-        self.settings.databases.iter().cloned().chain([self.settings.table_file.clone()]).collect()
+    fn origin_files(&self) -> OriginFiles {
+        let folder = self.settings.table_file.parent().unwrap_or_else(|| Path::new(""));
+        OriginFiles::of(&self.publisher.snapshot(), folder)
     }
 
-    fn watch(&self) -> Option<Watch> {
-        match Watch::over(self.files()) {
+    fn files(&self, origin_files: &OriginFiles) -> Vec<PathBuf> {
+        let tls = self.settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let files = tls.flat_map(|tls| tls.files()).chain(&self.settings.databases);
+        files.chain([&self.settings.table_file]).chain(&origin_files.files).cloned().collect()
+    }
+
+    fn watch(&self, origin_files: &OriginFiles) -> Option<Watch> {
+        match Watch::over(self.files(origin_files)) {
             Ok(watch) => Some(watch),
             Err(error) => {
                 tracing::warn!(%error, "files cannot be watched; SIGHUP reads them again");
@@ -112,8 +148,9 @@ impl Tending {
     /// Reads the files again; those that have not changed only if told to.
     async fn reload(&self, all: bool) {
         self.reload_table(all).await;
-        let (locator, settings) = (self.locator.clone(), self.settings.clone());
+        let (locator, settings, tls) = (self.locator.clone(), self.settings.clone(), self.tls.clone());
         let reloaded = tokio::task::spawn_blocking(move || {
+            tls.reload(all);
             let refused = locator.reload(&settings.databases, all);
             (refused, locator.place_pop(&settings))
         });
@@ -134,12 +171,27 @@ impl Tending {
                 return self.publishes.add(false);
             }
         };
-        let current = self.publisher.snapshot().version.about.fingerprint.clone();
-        if fingerprint(&text) == current && !even_unchanged {
+        let read = fingerprint(&text);
+        let is_current = read == self.publisher.snapshot().version.about.fingerprint;
+        // Another file may have changed, and this one not: what was published since from elsewhere stays.
+        let is_known = self.table_read.replace(read.clone()) == read;
+        if (is_current || is_known) && !even_unchanged {
             return;
         }
         let reason = if even_unchanged { "reload" } else { "the file changed" }.to_owned();
-        let draft = Draft { text, source: source.clone(), author: "file".to_owned(), reason };
+        self.publish(Draft { text, source, author: "file".to_owned(), reason }).await;
+    }
+
+    /// Publishes the table in force again, whoever it came from: files that it names have changed.
+    async fn publish_again(&self) {
+        let version = self.publisher.snapshot().version.clone();
+        let reason = "a TLS file of a pool changed".to_owned();
+        let (text, source) = (version.text.clone(), version.about.source.clone());
+        self.publish(Draft { text, source, author: "file".to_owned(), reason }).await;
+    }
+
+    async fn publish(&self, draft: Draft) {
+        let source = draft.source.clone();
         let publisher = self.publisher.clone();
         let published = tokio::task::spawn_blocking(move || publisher.publish(draft)).await;
         let Ok(published) = published else { return self.publishes.add(false) };

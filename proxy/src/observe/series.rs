@@ -118,11 +118,14 @@ pub(crate) struct Shard {
     pub(crate) connections: Tally,
     pub(crate) connections_total: Tally,
     pub(crate) handshakes_failed: Tally,
+    pub(crate) proxy_headers_refused: Tally,
     pub(crate) upgrades: Tally,
     pub(crate) lookups: [Tally; 4],
     pub(crate) log_lines: Tally,
     pub(crate) log_dropped: Tally,
     pub(crate) spans_dropped: Tally,
+    /// Rounds of its upkeep: a worker whose number stands still serves nobody.
+    pub(crate) rounds: Tally,
     /// By route and region; `-` where there was none.
     pub(crate) requests: Mutex<BTreeMap<(String, String), Arc<RequestSeries>>>,
     pub(crate) regions: Mutex<BTreeMap<String, Arc<RegionSeries>>>,

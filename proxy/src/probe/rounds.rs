@@ -62,9 +62,7 @@ impl Rounds {
             });
             wanted.insert(vitals.key.clone(), running);
         }
-        for (_, gone) in std::mem::replace(&mut self.running, wanted) {
-            gone.task.abort();
-        }
+        self.running = wanted;
     }
 
     /// Settles a suspicion that a request raised.
@@ -75,11 +73,9 @@ impl Rounds {
     }
 }
 
-impl Drop for Rounds {
+impl Drop for Running {
     fn drop(&mut self) {
-        for running in self.running.values() {
-            running.task.abort();
-        }
+        self.task.abort();
     }
 }
 

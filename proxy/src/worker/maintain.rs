@@ -25,6 +25,7 @@ pub(crate) async fn maintain(worker: Rc<Worker>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        worker.shard.rounds.one();
         if let Some(log) = &worker.log {
             log.flush();
         }

@@ -16,7 +16,7 @@ use control::vitals::OriginVitals;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use steer::ids::{OriginId, PlacementId, RouteId};
-use steer::table::OriginHost;
+use steer::table::{OriginHost, OriginTlsConfig};
 use steer::{Defect, KeyPath, Table};
 
 use super::handle::RouteHandle;
@@ -181,7 +181,7 @@ impl Resolved<'_> {
 /// TLS configurations towards origins, made when a table is checked and shared by all workers, sessions included.
 pub(crate) struct OriginTlsStore {
     folder: std::path::PathBuf,
-    configs: Mutex<BTreeMap<Option<String>, Arc<ClientConfig>>>,
+    configs: Mutex<BTreeMap<OriginTlsConfig, Arc<ClientConfig>>>,
 }
 
 impl OriginTlsStore {
@@ -190,24 +190,23 @@ impl OriginTlsStore {
         Self { folder: folder.to_owned(), configs: Mutex::default() }
     }
 
-    /// Reads the authorities that a table's pools trust. What is wrong with them.
+    /// Reads the authorities that a table's pools trust, and the certificates shown to their origins. What is wrong with them.
     pub(crate) fn check(&self, table: &Table) -> Vec<Defect> {
-        let mut defects = Vec::new();
+        let (mut defects, mut made) = (Vec::new(), Vec::new());
         for (index, pool) in table.pools.iter().enumerate() {
             let Some(tls) = &pool.tls else { continue };
-            let file = tls.ca_file.as_ref().map(|file| self.folder.join(file));
-            match tls::origin_config(file.as_deref()) {
-                Ok(config) => {
-                    let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-                    configs.insert(tls.ca_file.clone(), config);
-                }
-                Err(problem) => defects.push(Defect {
-                    path: KeyPath::of("pools").index(index).key("tls").key("ca_file"),
+            match tls::origin_config(&self.folder, &tls.config) {
+                Ok(config) => made.push((tls.config.clone(), config)),
+                Err(tls::Problem { key, text: problem }) => defects.push(Defect {
+                    example: format!("{key} = \"origin.pem\""),
+                    path: KeyPath::of("pools").index(index).key("tls").key(&key),
                     problem,
-                    consequence: "no origin of this pool could be verified".to_owned(),
-                    example: "ca_file = \"origin-ca.pem\"".to_owned(),
+                    consequence: "no origin of this pool could be reached".to_owned(),
                 }),
             }
+        }
+        if defects.is_empty() {
+            self.configs.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
         }
         defects
     }
@@ -219,7 +218,7 @@ impl OriginTlsStore {
         let protocol = pool.protocol;
         let Some(tls) = &pool.tls else { return Transport { protocol, tls: None } };
         let configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        let config = configs.get(&tls.ca_file).cloned().expect("a published table was checked");
+        let config = configs.get(&tls.config).cloned().expect("a published table was checked");
         Transport { protocol, tls: Some(OriginTls { config, name: server_name(tls, &origin.host) }) }
     }
 }

@@ -7,7 +7,7 @@ use crate::defect::KeyPath;
 use crate::ids::{OriginId, PlacementId, PoolId};
 use crate::moment::Span;
 use crate::spec::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec};
-use crate::table::{Origin, OriginHost, OriginTls, Placement, Pool, Probe};
+use crate::table::{Origin, OriginHost, OriginTls, OriginTlsConfig, Placement, Pool, Probe};
 
 const MIN_PROBE_INTERVAL: Span = Span::from_millis(10);
 const MAX_PROBE_INTERVAL: Span = Span::from_secs(3600);
@@ -175,7 +175,28 @@ impl Compiler<'_> {
                 "server_name = \"origin.example.com\"",
             );
         }
-        OriginTls { server_name: spec.server_name.clone(), ca_file: spec.ca_file.clone() }
+        for (there, missing) in [
+            (&spec.certificate_file, ("key_file", &spec.key_file)),
+            (&spec.key_file, ("certificate_file", &spec.certificate_file)),
+        ] {
+            let (key, file) = missing;
+            if there.is_some() && file.is_none() {
+                self.defect(
+                    path.key(key),
+                    "it is missing: a certificate and its key go together".to_owned(),
+                    "origins could not be shown who this edge is",
+                    "tls = { certificate_file = \"edge-client.pem\", key_file = \"edge-client.key\" }",
+                );
+            }
+        }
+        OriginTls {
+            server_name: spec.server_name.clone(),
+            config: OriginTlsConfig {
+                ca_file: spec.ca_file.clone(),
+                certificate: spec.certificate_file.clone().zip(spec.key_file.clone()),
+                profile: spec.profile,
+            },
+        }
     }
 }
 

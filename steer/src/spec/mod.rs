@@ -14,15 +14,17 @@ mod policy;
 mod pool;
 mod region;
 mod route;
+mod tls;
 
 pub use action::{HeaderRulesSpec, RedirectSpec, RespondSpec, RewriteSpec, Scheme, TimeoutsSpec};
 pub use affinity::{AffinityBy, AffinityMode, AffinitySpec};
 pub use condition::ConditionSpec;
 pub use name::Name;
 pub use policy::{Failback, OnAllDown, PolicySpec, Steering};
-pub use pool::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec, Protocol};
+pub use pool::{PlacementSpec, PoolSpec, ProbeKind, ProbeSpec, Protocol};
 pub use region::{RegionSpec, State};
 pub use route::RouteSpec;
+pub use tls::{OriginTlsSpec, TlsProfile};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Name, State, full_weight};
+use super::{Name, OriginTlsSpec, State, full_weight};
 use crate::moment::Span;
 
 /// All origins that serve one application, across regions.
@@ -15,7 +15,7 @@ pub struct PoolSpec {
     /// How the origins are checked.
     #[serde(default)]
     pub probe: ProbeSpec,
-    /// Present: origins are reached over TLS 1.3 and their certificates are verified. Absent: plain HTTP.
+    /// Present: origins are reached over TLS (1.3 unless `profile` says otherwise) and their certificates are verified. Absent: plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<OriginTlsSpec>,
     /// What is spoken to the origins, probes included.
@@ -117,19 +117,4 @@ pub enum ProbeKind {
     Http,
     /// Open a connection.
     Tcp,
-}
-
-/// TLS towards the origins of a pool.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct OriginTlsSpec {
-    /// The name asked for and verified. Default: the origin's host name; required where an origin is an address whose
-    /// certificate names a host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), extend("examples" = ["origin.example.com"]))]
-    pub server_name: Option<String>,
-    /// A PEM file of the authorities to trust, instead of the system's; relative to the directory of the table file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096), extend("examples" = ["origin-ca.pem"]))]
-    pub ca_file: Option<String>,
 }

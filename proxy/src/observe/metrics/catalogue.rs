@@ -88,6 +88,15 @@ catalogue! {
     HANDSHAKES_FAILED = Counter "nearside_tls_handshakes_failed_total"
         []
         "TLS handshakes with clients that failed or took too long.";
+    PROXY_HEADERS_REFUSED = Counter "nearside_proxy_headers_refused_total"
+        []
+        "Connections closed because their PROXY header was wrong, missing or late.";
+    TLS_RELOAD = Counter "nearside_tls_reload_total"
+        ["result": "`ok`, `refused`"]
+        "Readings of a listener's changed TLS files, by result.";
+    TLS_NOT_AFTER = Gauge "nearside_tls_cert_not_after_timestamp_seconds"
+        ["listener": "addresses of the configuration", "certificate_file": "files of the configuration"]
+        "When a certificate in force expires.";
     POOL_CONNECTIONS = Gauge "nearside_pool_connections"
         ["region": "regions of the table", "state": "`active`, `idle`"]
         "Connections to origins by region and state.";

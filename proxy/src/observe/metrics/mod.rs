@@ -4,6 +4,7 @@
 //! shards when somebody asks. Labels come from the table and from short fixed lists, never from requests.
 
 mod catalogue;
+mod certificates;
 mod families;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use super::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSerie
 use crate::edge::Publishes;
 use crate::locate::{Locator, Told};
 use crate::probe::{PROBE_RESULTS, ProbeSeries};
+use crate::tls::TlsListeners;
 
 /// Where the numbers are.
 #[derive(Clone)]
@@ -40,6 +42,7 @@ pub(crate) struct Sources {
     pub(crate) admin: Arc<Counts>,
     pub(crate) publishes: Arc<Publishes>,
     pub(crate) outlets: OutletCounts,
+    pub(crate) tls: Arc<TlsListeners>,
 }
 
 /// The registry with everything in it.
@@ -196,6 +199,10 @@ impl Numbers {
             &catalogue::HANDSHAKES_FAILED,
             vec![counter(Vec::new(), sum(|s| s.handshakes_failed.get()))],
         );
+        families.add(
+            &catalogue::PROXY_HEADERS_REFUSED,
+            vec![counter(Vec::new(), sum(|s| s.proxy_headers_refused.get()))],
+        );
         families.add(&catalogue::UPGRADES, vec![counter(Vec::new(), sum(|s| s.upgrades.get()))]);
         families.add(&catalogue::LOG_LINES, vec![counter(Vec::new(), sum(|s| s.log_lines.get()))]);
         families.add(
@@ -310,6 +317,7 @@ impl Numbers {
         let built = self.0.locator.databases().into_iter();
         let built = built.map(|(file, built)| gauge(labels([("database", file.as_str())]), built as f64));
         families.add(&catalogue::GEO_BUILT, built.collect());
+        certificates::collect(&self.0.tls, families);
         let calls = self.0.admin.all().into_iter();
         let calls = calls
             .map(|(verb, result, count)| counter(labels([("verb", verb), ("result", result)]), count as f64));

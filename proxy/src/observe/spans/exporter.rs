@@ -54,7 +54,7 @@ pub(crate) struct SpanExporter {
 impl SpanExporter {
     /// Starts the exporter.
     pub(crate) fn start(tracing: &Tracing, pop: &str) -> io::Result<Self> {
-        let roots = || tls::origin_config(tracing.ca_file.as_deref());
+        let roots = || tls::collector_config(tracing.ca_file.as_deref());
         let collector = Collector::new(&tracing.endpoint, roots).map_err(io::Error::other)?;
         let (sender, requests) = mpsc::channel(QUEUE);
         let (running, ended) = channel();
