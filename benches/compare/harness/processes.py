@@ -51,16 +51,17 @@ class Process:
                     pass
         return found
 
-    def processor_ns(self):
-        """Time on the processor so far, of all threads, from the scheduler's own account (not sampled by ticks)."""
-        total = 0
+    def account_ns(self):
+        """Time on the processor and time waiting for it, of all threads so far, as the scheduler has it (not in ticks)."""
+        ran = waited = 0
         for pid in self.ids():
             for account in Path(f"/proc/{pid}/task").glob("*/schedstat"):
                 try:
-                    total += int(account.read_text().split()[0])
+                    words = account.read_text().split()
                 except OSError:
-                    pass
-        return total
+                    continue
+                ran, waited = ran + int(words[0]), waited + int(words[1])
+        return ran, waited
 
     def memory_kib(self):
         """Proportional set size: memory that is its own, and its share of what it shares."""

@@ -56,8 +56,15 @@ class Results:
         }
         return json.dumps({"facts": self.facts, "results": plain}, indent=1)
 
+    def disturbance(self):
+        """How long the yardstick, which has one thread, waited for its processor: what others on the machine took."""
+        waited = [done.waited for key in self.taken for done in self.slices(key, YARDSTICK).values() if done.seconds]
+        if not waited:
+            return "not known"
+        return f"the yardstick waited {median(waited):.0%} of the time for its processor, at most {max(waited):.0%}"
+
     def markdown(self):
-        lines = [f"- {key}: {value}" for key, value in self.facts.items()]
+        lines = [f"- {key}: {value}" for key, value in {**self.facts, "Disturbance": self.disturbance()}.items()]
         lines += ["", *self._goals()]
         for workload in self.workloads.values():
             lines += ["", f"### {workload.title} (`{workload.key}`)", "", f"{workload.about}.", ""]

@@ -74,7 +74,7 @@ def main():
             print(f"{workload.key:10} {workload.title}: {workload.about}")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Every user is a file for the generator and for the proxy; HAProxy counts two for each.
     options.users = min(options.users, (hard - 1000) // 2)
@@ -88,6 +88,7 @@ def main():
 
 def _run(options, bench):
     began = time.monotonic()
+    os.sched_setaffinity(0, {bench.load_core})  # this script must not disturb the contestants either
     say(f"proxies on processor {bench.proxy_core}, origin and load on {bench.load_core}")
     contestants = [Contestant(name, bench) for name in options.peers]
     results = Results(

@@ -45,9 +45,10 @@ WORKLOADS = (
              arguments=("--h1", "-c8", "/large")),
     Workload("up", "1 MiB up", "HTTP/1.1, 8 connections", "requests", "upload", ELSEWHERE,
              arguments=("--clients", "8")),
-    Workload("users", "Users who think for a second", "A kept HTTP/1.1 connection each; answers of 128 bytes", "requests", "users",
-             ELSEWHERE, most_rounds=3),
-    Workload("latency", "Latency at a fixed rate", "32 kept HTTP/1.1 connections, answers of 128 bytes; each latency from the time intended to send",
+    Workload("users", "Users who think for a second", "A kept HTTP/1.1 connection each; answers of 128 bytes",
+             "requests", "users", ELSEWHERE, most_rounds=3),
+    Workload("latency", "Latency at a fixed rate",
+             "32 kept HTTP/1.1 connections, answers of 128 bytes; each latency from the time intended to send",
              "latency", "latency", ELSEWHERE),
     Workload("idle", "Memory of an idle connection", "HTTP/1.1, after one request; in a fresh process", "memory",
              "idle", 26.0, most_rounds=3),
@@ -65,6 +66,7 @@ class Slice:
     failed: int = 0
     cost_us: float = 0.0  # processor time per request
     busy: float = 0.0  # of one processor
+    waited: float = 0.0  # of the time, ready to run while something else ran
     kib: float = 0.0  # memory per connection
     latency_ms: dict = field(default_factory=dict)
 
@@ -196,19 +198,19 @@ class Account:
 
     def __init__(self, process):
         self.process = process
-        self.spent_ns = self.seconds = None
+        self.seconds = None
 
     def begin(self):
-        self.began, self.before = time.monotonic(), self.process.processor_ns()
+        self.began, self.before = time.monotonic(), self.process.account_ns()
 
     def end(self):
-        self.spent_ns = self.process.processor_ns() - self.before
+        spent = [after - before for before, after in zip(self.before, self.process.account_ns())]
         self.seconds = time.monotonic() - self.began
+        self.busy, self.waited = (ns / 1e9 / self.seconds for ns in spent)
 
     def slice(self, seconds, requests, failed):
         if not self.seconds:
             raise Missing("the load ended before it was measured")
         # Both are rates of their own spans: a line that is read a little late then does not count as work.
-        busy = self.spent_ns / 1e9 / self.seconds
-        cost = busy * seconds / requests * 1e6 if requests else 0.0
-        return Slice(seconds=seconds, requests=requests, failed=failed, cost_us=cost, busy=busy)
+        cost = self.busy * seconds / requests * 1e6 if requests else 0.0
+        return Slice(seconds, requests, failed, cost_us=cost, busy=self.busy, waited=self.waited)

@@ -1,8 +1,9 @@
 //! The yardstick: what forwarding costs with nearside's crates and nearside's threads when nothing else is done.
 //!
 //! Per worker a thread, a runtime, sockets of its own (`SO_REUSEPORT`) and a pool of kept-alive connections to one origin,
-//! the most recently used first. No decision, health, limits, timeouts, header rules, counters or log. What another proxy
-//! costs beyond this is what it does; what it costs below this is what hyper could learn.
+//! the most recently used first. No decision, health, limits, timeouts, header rules, counters or log: of all fields, only
+//! `Connection` is not passed on. What another proxy costs beyond this is what it does; what it costs below this is what
+//! hyper could learn.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -146,6 +147,8 @@ async fn forward(pool: Rc<Pool>, mut request: Request<Incoming>) -> Result<Respo
         }
         *request.version_mut() = Version::HTTP_11;
     }
+    // It speaks of the client's connection; passed on, it would close the origin's.
+    request.headers_mut().remove(header::CONNECTION);
     *request.uri_mut() = request.uri().path_and_query().cloned().map(Into::into).unwrap_or_default();
     Ok(answered(pool, request).await.unwrap_or_else(|| {
         let mut response = Response::new(Passed { body: None, lease: None });
@@ -156,7 +159,8 @@ async fn forward(pool: Rc<Pool>, mut request: Request<Incoming>) -> Result<Respo
 
 async fn answered(pool: Rc<Pool>, request: Request<Incoming>) -> Option<Response<Passed>> {
     let mut sender = pool.take().await?;
-    let response = sender.send_request(request).await.ok()?;
+    let mut response = sender.send_request(request).await.ok()?;
+    response.headers_mut().remove(header::CONNECTION);
     Some(response.map(|body| {
         let mut passed = Passed { body: Some(body), lease: Some((pool, sender)) };
         passed.finish_if_over();
