@@ -52,7 +52,10 @@ class Process:
         return found
 
     def account_ns(self):
-        """Time on the processor and time waiting for it, of all threads so far, as the scheduler has it (not in ticks)."""
+        """Time on the processor and time waiting for it, of all threads so far.
+
+        From the scheduler's own account, which is exact; `utime` and `stime` are sampled by ticks.
+        """
         ran = waited = 0
         for pid in self.ids():
             for account in Path(f"/proc/{pid}/task").glob("*/schedstat"):

@@ -145,11 +145,11 @@ class Results:
                 continue
             if workload.kind == "memory":
                 kib = [done.kib for done in self.slices(key, "nearside").values()]
-                is_kept = kib and median(kib) <= workload.goal
+                is_kept = kib and round(median(kib), 1) <= workload.goal
                 told = (f"{workload.goal:.0f} KiB", f"{median(kib):.1f} KiB") if kib else None
             else:
                 ratio = self.ratio(key, "nearside", _cost)
-                is_kept = ratio and ratio[0] <= workload.goal
+                is_kept = ratio and round(ratio[0], 2) <= workload.goal
                 told = (f"{workload.goal:.2f} × bare", f"{ratio[0]:.2f} ×") if ratio else None
             if told:
                 rows.append(f"| {workload.title} | {told[0]} | {told[1]} | {'yes' if is_kept else '**no**'} |")

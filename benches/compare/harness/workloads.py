@@ -180,9 +180,10 @@ class _idle:
 
     def __enter__(self):
         self.lines = iter(self.bounded.__enter__())
-        if next(self.lines, "no word") != "begin":
+        first = next(self.lines, "no word")
+        if first != "begin":
             self.bounded.__exit__()
-            raise Missing("the idle connections could not be opened")
+            raise Missing(f"the idle connections could not be opened: {first}")
         return self
 
     def __exit__(self, *_):
