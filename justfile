@@ -23,6 +23,10 @@ demo *ARGS:
 bench *ARGS:
     cargo bench --package nearside-benches {{ARGS}}
 
+# nearside beside nginx, HAProxy, Envoy, Traefik, Caddy and a bare forwarder; half an hour, alone on the machine
+compare *ARGS:
+    benches/compare/run {{ARGS}}
+
 # Accept what the golden files would change to
 accept:
     INSTA_UPDATE=always cargo test

@@ -1,0 +1,1 @@
+"""The parts of `benches/compare/run`. Nothing but Python's own library."""
