@@ -85,6 +85,30 @@ async fn tls_offers_http2_and_http1_in_both_versions() {
 }
 
 #[tokio::test]
+async fn http2_without_tls_is_served_where_it_is_allowed() {
+    let origin = Origin::named("page").await;
+    let table = table(&[("eu", &[origin.host()])]);
+    let listeners = "[[listeners]]\naddress = \"127.0.0.1:0\"\nhttp2_prior_knowledge = true\n\
+                     [[listeners]]\naddress = \"127.0.0.1:0\"";
+    let edge = EdgeBuilder::new(NEARSIDE, &table).listeners(listeners).start().await;
+    let mut client = Client::connect_http2(edge.listeners[0]).await;
+    assert_eq!(client.get("/").await.text(), "page");
+    assert_eq!(Client::connect(edge.listeners[0]).await.get("/").await.text(), "page", "HTTP/1.1 beside it");
+    // The preface may come in pieces.
+    let mut stream = TcpStream::connect(edge.listeners[0]).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for piece in [&b"PR"[..], b"I * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+        stream.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 4, "it answers with its settings");
+    let mut refused = Client::connect_http2(edge.listeners[1]).await;
+    assert!(refused.try_ask(Method::GET, "/", &[], "").await.is_err());
+}
+
+#[tokio::test]
 async fn many_streams_share_an_http2_connection() {
     let origin = Origin::named("eu").await;
     let authority = Authority::new();

@@ -62,6 +62,16 @@ impl Client {
         Self { sender: Sender::Http1(sender) }
     }
 
+    /// Connects with HTTP/2 and without TLS, by prior knowledge.
+    pub async fn connect_http2(edge: SocketAddr) -> Self {
+        let stream = TcpStream::connect(edge).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.unwrap();
+        tokio::spawn(connection);
+        Self { sender: Sender::Http2(sender) }
+    }
+
     /// Connects with TLS; HTTP/2 if the configuration offers it and the edge takes it.
     pub async fn connect_tls(
         edge: SocketAddr,

@@ -21,7 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
+use super::preface;
 use super::proxy_protocol::{self, Ends};
 use super::stream::Watched;
 use super::watch::{Expired, Watch};
@@ -117,19 +119,47 @@ pub(super) async fn run(
             }
         }
     }
-    let Some(acceptor) = listening.tls.as_ref().map(|tls| tls.acceptor()) else {
-        let connection = connect(open, ends, None, true);
-        return http1(stream, connection).await;
-    };
-    let handshake = timeout(worker.settings.limits.header_timeout, acceptor.accept(stream)).await;
-    let Ok(Ok(stream)) = handshake else {
-        worker.shard.handshakes_failed.one();
+    match &listening.tls {
+        // Boxed, or a plain connection would take the room of a handshake.
+        Some(tls) => Box::pin(encrypted(stream, tls.acceptor(), open, ends)).await,
+        None => plain(stream, listening.http2_prior_knowledge, open, ends).await,
+    }
+}
+
+async fn encrypted(stream: TcpStream, acceptor: TlsAcceptor, open: Open, ends: Ends) {
+    let patience = open.worker.settings.limits.header_timeout;
+    let Ok(Ok(stream)) = timeout(patience, acceptor.accept(stream)).await else {
+        open.worker.shard.handshakes_failed.one();
         return;
     };
     let (_, session) = stream.get_ref();
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let connection = connect(open, ends, Some(session), !is_http2);
-    if is_http2 { http2(stream, connection).await } else { http1(stream, connection).await }
+    serve(stream, connection, is_http2).await;
+}
+
+async fn plain(stream: TcpStream, may_be_http2: bool, open: Open, ends: Ends) {
+    let mut is_http2 = false;
+    if may_be_http2 {
+        let patience = open.worker.settings.limits.header_timeout;
+        let Ok(Ok(found)) = timeout(patience, preface::is_http2(&stream)).await else { return };
+        is_http2 = found;
+    }
+    let connection = connect(open, ends, None, !is_http2);
+    serve(stream, connection, is_http2).await;
+}
+
+/// Speaks HTTP. What that takes is allocated for the version spoken, or every connection would pay for the dearer one.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    connection: Rc<Connection>,
+    is_http2: bool,
+) {
+    if is_http2 {
+        Box::pin(http2(stream, connection)).await;
+    } else {
+        Box::pin(http1(stream, connection)).await;
+    }
 }
 
 fn connect(open: Open, ends: Ends, session: Option<&ServerConnection>, is_http1: bool) -> Rc<Connection> {
@@ -158,7 +188,8 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, co
     let owner = connection.clone();
     let service = service_fn(move |request| {
         let connection = connection.clone();
-        async move {
+        // hyper keeps room for this as long as the connection is open; an idle one should hold no more than a pointer.
+        Box::pin(async move {
             let mut response = forward::serve(connection.clone(), connection.identified(request)).await?;
             // The client's next request should go where somebody will be. Told with an answer, it cannot be under way already.
             let is_leaving = connection.worker.stopping.is_leaving();
@@ -166,7 +197,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, co
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let limits = &owner.worker.settings.limits;
     let serving = http1::Builder::new()

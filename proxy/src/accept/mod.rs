@@ -6,6 +6,7 @@
 
 mod connection;
 mod door;
+mod preface;
 mod proxy_protocol;
 mod stream;
 mod watch;
@@ -31,6 +32,8 @@ const BACKLOG: i32 = 4096;
 pub(crate) struct Listening {
     pub(crate) port: u16,
     pub(crate) tls: Option<Arc<ListenerTls>>,
+    /// Whether clients may begin with HTTP/2 where there is no TLS.
+    pub(crate) http2_prior_knowledge: bool,
     /// Proxies that must send a PROXY header.
     pub(crate) proxy_protocol_from: Vec<IpNet>,
     /// Whether somebody else has opened the socket and keeps it.

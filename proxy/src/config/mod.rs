@@ -4,6 +4,7 @@
 //! folder. Reading names every mistake at once; what needs the machine to tell (a port in use, a broken certificate) comes
 //! at start-up.
 
+mod listening;
 mod observing;
 mod spec;
 
@@ -16,9 +17,9 @@ use std::time::Duration;
 use control::document::{self, Finding};
 use ipnet::IpNet;
 use steer::geo::{Country, Place};
-use steer::spec::TlsProfile;
 use steer::{Defect, KeyPath, Span};
 
+pub use listening::{Listener, ListenerTls};
 pub use observing::{AccessLog, AccessLogTarget, DiagnosticHeaders, Tracing};
 pub use spec::{EdgeSpec, ParentDecision};
 
@@ -59,37 +60,6 @@ pub struct Settings {
     pub headers: DiagnosticHeaders,
     /// Where spans go; `None` if they are not recorded.
     pub tracing: Option<Tracing>,
-}
-
-/// A socket that clients connect to.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// TLS; without it, plain HTTP.
-    pub tls: Option<ListenerTls>,
-    /// Proxies that tell the client's address in a PROXY header.
-    pub proxy_protocol_from: Vec<IpNet>,
-}
-
-/// TLS of a listener.
-#[derive(Clone, Debug)]
-pub struct ListenerTls {
-    /// Chains and keys, as PEM files; the first is the default. At least one.
-    pub certificates: Vec<(PathBuf, PathBuf)>,
-    /// The versions spoken.
-    pub profile: TlsProfile,
-    /// The authorities of clients' certificates; without them, clients are asked for none.
-    pub client_ca: Option<PathBuf>,
-    /// Whether clients must show one.
-    pub client_required: bool,
-}
-
-impl ListenerTls {
-    /// The files that it is made from.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.certificates.iter().flat_map(|(chain, key)| [chain, key]).chain(&self.client_ca)
-    }
 }
 
 /// A prefix whose place is known.
@@ -235,54 +205,12 @@ impl Reader {
         }
     }
 
-    fn listeners(&mut self, spec: &EdgeSpec, folder: &Path) -> Vec<Listener> {
-        let root = KeyPath::of("listeners");
-        if spec.listeners.is_empty() {
-            self.defect(root.clone(), "there is none", "no client could connect", "[[listeners]]");
-        }
-        let mut listeners: Vec<Listener> = Vec::new();
-        for (index, section) in spec.listeners.iter().enumerate() {
-            let path = root.index(index).key("address");
-            let address = self.address(&section.address, &path, "0.0.0.0:8080");
-            if address.port() != 0 && listeners.iter().any(|other| other.address == address) {
-                let problem = format!("{address} stands here twice");
-                self.defect(path, &problem, "clients would get either", "address = \"0.0.0.0:8443\"");
-            }
-            let path = root.index(index);
-            let tls = section.tls.as_ref().map(|tls| self.listener_tls(tls, &path.key("tls"), folder));
-            let from = section.proxy_protocol.as_ref().map_or(&[][..], |section| &section.from);
-            let path = path.key("proxy_protocol").key("from");
-            let proxy_protocol_from = self.nets(from, &path, "from = [\"10.0.0.0/8\"]");
-            listeners.push(Listener { address, tls, proxy_protocol_from });
-        }
-        listeners
-    }
-
-    fn listener_tls(&mut self, tls: &spec::ListenerTlsSection, path: &KeyPath, folder: &Path) -> ListenerTls {
-        if tls.client_certificates.is_some() && tls.client_ca_file.is_none() {
-            self.defect(
-                path.key("client_certificates"),
-                "no client_ca_file says whose certificates count",
-                "every client would be let in, or none",
-                "client_ca_file = \"clients-ca.pem\"",
-            );
-        }
-        let further = tls.certificates.iter().map(|further| (&further.certificate_file, &further.key_file));
-        let all = [(&tls.certificate_file, &tls.key_file)].into_iter().chain(further);
-        ListenerTls {
-            certificates: all.map(|(chain, key)| (folder.join(chain), folder.join(key))).collect(),
-            profile: tls.profile,
-            client_ca: tls.client_ca_file.as_ref().map(|file| folder.join(file)),
-            client_required: tls.client_certificates != Some(spec::ClientCertificates::Optional),
-        }
-    }
-
     fn trusted_hops(&mut self, spec: &EdgeSpec) -> Vec<IpNet> {
         let root = KeyPath::of("client_address").key("trusted_hops");
         self.nets(&spec.client_address.trusted_hops, &root, "trusted_hops = [\"10.0.0.0/8\"]")
     }
 
-    fn nets(&mut self, written: &[String], path: &KeyPath, example: &str) -> Vec<IpNet> {
+    pub(super) fn nets(&mut self, written: &[String], path: &KeyPath, example: &str) -> Vec<IpNet> {
         let nets = written.iter().enumerate();
         nets.filter_map(|(index, text)| self.net(text, &path.index(index), example)).collect()
     }
@@ -350,7 +278,7 @@ impl Reader {
         }
     }
 
-    fn address(&mut self, text: &str, path: &KeyPath, example: &str) -> SocketAddr {
+    pub(super) fn address(&mut self, text: &str, path: &KeyPath, example: &str) -> SocketAddr {
         let key = path.0.last().map_or_else(String::new, |step| match step {
             steer::defect::Step::Key(key) => key.clone(),
             steer::defect::Step::Index(_) => String::new(),
@@ -385,7 +313,7 @@ impl Reader {
         parsed
     }
 
-    fn defect(&mut self, path: KeyPath, problem: &str, consequence: &str, example: &str) {
+    pub(super) fn defect(&mut self, path: KeyPath, problem: &str, consequence: &str, example: &str) {
         let (problem, consequence, example) =
             (problem.to_owned(), consequence.to_owned(), example.to_owned());
         self.defects.push(Defect { path, problem, consequence, example });

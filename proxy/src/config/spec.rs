@@ -82,6 +82,11 @@ pub struct ListenerSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"certificate_file": "edge.pem", "key_file": "edge.key"}]))]
     pub tls: Option<ListenerTlsSection>,
+    /// Whether clients may begin with HTTP/2 without TLS and without asking (h2c by prior knowledge), as gRPC clients inside a
+    /// network do. HTTP/1.1 is served beside it. Not together with `tls`, which agrees on HTTP/2 by itself.
+    #[serde(default)]
+    #[schemars(extend("examples" = [true]))]
+    pub http2_prior_knowledge: bool,
     /// Present: proxies in front of this listener tell who the client is (PROXY protocol, versions 1 and 2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"from": ["10.0.0.0/8"]}]))]

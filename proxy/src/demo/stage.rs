@@ -142,7 +142,12 @@ fn settings(folder: &std::path::Path) -> Settings {
         public_address: None,
         workers: thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4),
         table_file: folder.join("table.toml"),
-        listeners: vec![Listener { address: any_port, tls: None, proxy_protocol_from: Vec::new() }],
+        listeners: vec![Listener {
+            address: any_port,
+            tls: None,
+            http2_prior_knowledge: false,
+            proxy_protocol_from: Vec::new(),
+        }],
         affinity_key_file: folder.join("affinity.key"),
         trusted_hops: vec!["127.0.0.0/8".parse().expect("a prefix")],
         databases: Vec::new(),

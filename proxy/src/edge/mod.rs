@@ -346,9 +346,10 @@ fn run_worker(
         let _ = timeout(FIRST_ROUND, probed.wait_for(|probed| *probed)).await;
         let room = Arc::new(Semaphore::new(connections));
         let mut accepting = tokio::task::JoinSet::new();
-        for Socket { listener, tls, proxy_protocol_from, is_inherited } in sockets {
+        for Socket { listener, tls, http2_prior_knowledge, proxy_protocol_from, is_inherited } in sockets {
             let port = listener.local_addr().map_or(0, |address| address.port());
-            let listening = Rc::new(Listening { port, tls, proxy_protocol_from, is_inherited });
+            let listening =
+                Rc::new(Listening { port, tls, http2_prior_knowledge, proxy_protocol_from, is_inherited });
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => {
                     accepting.spawn_local(accept::serve(worker.clone(), listener, listening, room.clone()));

@@ -17,6 +17,7 @@ const V4_ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 pub(super) struct Socket {
     pub(super) listener: StdListener,
     pub(super) tls: Option<Arc<ListenerTls>>,
+    pub(super) http2_prior_knowledge: bool,
     pub(super) proxy_protocol_from: Vec<IpNet>,
     pub(super) is_inherited: bool,
 }
@@ -62,6 +63,7 @@ impl Sockets {
                 sockets.push(Socket {
                     listener: opened,
                     tls: tls.clone(),
+                    http2_prior_knowledge: listener.http2_prior_knowledge,
                     proxy_protocol_from: listener.proxy_protocol_from.clone(),
                     is_inherited: !ours.is_empty(),
                 });
