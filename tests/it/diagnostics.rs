@@ -36,11 +36,7 @@ async fn an_answer_says_where_it_comes_from_and_how_long_it_took() {
 
 #[tokio::test]
 async fn failures_are_told_by_their_error_types_and_reasons() {
-    let near = Origin::with(|_| async {
-        // Not `panic!`: printing where it happened would keep all origins of this test waiting.
-        std::panic::resume_unwind(Box::new("this origin breaks off"))
-    })
-    .await;
+    let near = Origin::with(|_| async { testkit::break_off() }).await;
     let far = Origin::named("far").await;
     let table = table(&[("near", &[near.host()]), ("far", &[far.host()])]);
     // The first request of an edge each: the nearer region is in doubt after it broke off.

@@ -100,11 +100,7 @@ async fn edge(origins: &[(&str, &Origin)], sections: &str) -> Edge {
 #[tokio::test]
 async fn a_request_that_failed_over_has_a_span_and_one_for_each_attempt() {
     let collector = Collector::that_rejects(0).await;
-    let near = Origin::with(|_| async {
-        // Not `panic!`: printing where it happened would keep all origins of this test waiting.
-        std::panic::resume_unwind(Box::new("this origin breaks off"))
-    })
-    .await;
+    let near = Origin::with(|_| async { testkit::break_off() }).await;
     let far = Origin::named("far").await;
     let edge = edge(&[("near", &near), ("far", &far)], &collector.section("sample = 0.0")).await;
     let parent = traceparent("01");

@@ -23,7 +23,7 @@ pub use client::{Answer, Client};
 pub use credulous::credulous_client;
 pub use edge::{Admin, Edge, EdgeBuilder};
 pub use nearside::relay::Relay;
-pub use origin::{Origin, Received, answer, text};
+pub use origin::{Origin, Received, answer, break_off, text};
 pub use users::Users;
 
 /// The body of a request or an answer.

@@ -44,8 +44,10 @@ pub(crate) struct Connection {
     pub(crate) peer: IpAddr,
     /// Whether that is a hop whose word counts.
     pub(crate) is_trusted: bool,
-    /// The port that the client has connected to.
-    pub(crate) port: u16,
+    /// The peer, as origins are told.
+    pub(crate) peer_field: HeaderValue,
+    /// The port that the client has connected to, as origins are told.
+    pub(crate) port_field: HeaderValue,
     pub(crate) tls_version: Option<&'static str>,
     pub(crate) sni: Option<String>,
     /// What the client has proved to be.
@@ -172,7 +174,8 @@ fn connect(open: Open, ends: Ends, session: Option<&ServerConnection>, is_http1:
     Rc::new(Connection {
         peer,
         is_trusted: worker.trusted_hops.contains(peer),
-        port: ends.port,
+        peer_field: HeaderValue::from_str(&peer.to_string()).expect("an address is a header value"),
+        port_field: HeaderValue::from(ends.port),
         tls_version: session.map(version),
         sni: session.and_then(|session| session.server_name().map(str::to_owned)),
         certificate: session.and_then(ClientCertificate::of),

@@ -125,7 +125,8 @@ pub(crate) async fn attempt(
     let in_flight = InFlight::at(origin);
     let purpose = request.purpose();
     let open = async || {
-        let opened = connect(worker, origin, times.path, purpose).await;
+        // Boxed: most requests find a warm connection, and should not carry the room that connecting takes.
+        let opened = Box::pin(connect(worker, origin, times.path, purpose)).await;
         opened.map_err(|how| Failed { how, progress: Progress::NotSent })
     };
     let mut conn = match origin.checkout(started, times.max_idle, purpose) {

@@ -23,6 +23,7 @@ mod replay;
 mod upgrade;
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::rc::Rc;
 
 use http::request::Parts;
@@ -76,11 +77,11 @@ pub(crate) async fn serve(
         admitted.authority.host().clone_into(&mut log.host);
     }
     let forwarding = Forwarding {
-        peer: connection.peer,
+        peer: &connection.peer_field,
         trusted: connection.is_trusted,
         is_tls: connection.tls_version.is_some(),
         authority: &admitted.authority,
-        port: connection.port,
+        port: &connection.port_field,
     };
     request::to_origin(&mut parts, &forwarding, admitted.wants_upgrade, || worker.new_id());
     if let Some(log) = record.details() {
@@ -143,10 +144,13 @@ async fn run(
             traceparent: record.begin_attempt(),
         };
         let began = worker.clock.now();
-        let attempt = attempt::attempt(worker, &target.origin, times, &outbound);
-        let outcome = match patience.deadline {
-            Some(deadline) => timeout_at(deadline, attempt).await.ok(),
-            None => Some(attempt.await),
+        let outcome = {
+            // Pinned once, or both ways of waiting would have room for it.
+            let mut attempt = pin!(attempt::attempt(worker, &target.origin, times, &outbound));
+            match patience.deadline {
+                Some(deadline) => timeout_at(deadline, attempt.as_mut()).await.ok(),
+                None => Some(attempt.await),
+            }
         };
         let code = match &outcome {
             Some(Ok(_)) => 0,

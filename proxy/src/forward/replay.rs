@@ -18,9 +18,9 @@ use hyper::body::Incoming;
 use super::gate::Gate;
 use crate::request::filter_trailers;
 
-/// A client's body and what was kept of it.
+/// A client's body and what was kept of it; most requests have none.
 #[derive(Clone, Debug)]
-pub(crate) struct Inbound(Rc<RefCell<State>>);
+pub(crate) struct Inbound(Option<Rc<RefCell<State>>>);
 
 #[derive(Debug)]
 struct State {
@@ -81,9 +81,12 @@ impl std::error::Error for InboundError {}
 impl Inbound {
     /// A body of which up to `limit` bytes are kept. `expects` says that the client sends it only when told to.
     pub(crate) fn new(body: Incoming, limit: usize, expects: bool) -> Self {
+        if body.is_end_stream() {
+            return Self(None);
+        }
         let size = body.size_hint();
-        Self(Rc::new(RefCell::new(State {
-            is_read: body.is_end_stream(),
+        Self(Some(Rc::new(RefCell::new(State {
+            is_read: false,
             body,
             size,
             kept: Vec::new(),
@@ -94,13 +97,14 @@ impl Inbound {
             bytes: 0,
             attempt: 0,
             expects,
-        })))
+        }))))
     }
 
     /// The body for the next attempt, from its beginning, and what holds it back if the client waits to be told and the origin
     /// can say so.
     pub(crate) fn attempt(&self, may_wait: bool) -> (ToOrigin, Option<Arc<Gate>>) {
-        let mut state = self.0.borrow_mut();
+        let Some(shared) = &self.0 else { return (ToOrigin::Empty, None) };
+        let mut state = shared.borrow_mut();
         state.attempt += 1;
         if state.is_read && state.kept.is_empty() && state.trailers.is_none() {
             return (ToOrigin::Empty, None);
@@ -108,7 +112,7 @@ impl Inbound {
         // Once it was asked for, the client has been told.
         let gate = (may_wait && state.expects && state.bytes == 0).then(Gate::closed);
         let replay = Replay {
-            state: self.0.clone(),
+            state: shared.clone(),
             attempt: state.attempt,
             at: 0,
             is_done: false,
@@ -119,17 +123,18 @@ impl Inbound {
 
     /// Whether it can be sent from its beginning.
     pub(crate) fn is_whole(&self) -> bool {
-        self.0.borrow().is_whole
+        self.0.as_ref().is_none_or(|state| state.borrow().is_whole)
     }
 
     /// What was read of it, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.borrow().bytes
+        self.0.as_ref().map_or(0, |state| state.borrow().bytes)
     }
 
     /// It will not be sent again: nothing more is kept. What the running attempt still has to send stays for it.
     pub(crate) fn release(&self) {
-        let mut state = self.0.borrow_mut();
+        let Some(state) = &self.0 else { return };
+        let mut state = state.borrow_mut();
         state.is_whole = false;
         state.limit = 0;
     }

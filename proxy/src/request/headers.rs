@@ -4,8 +4,6 @@
 //! in `Connection`. Fields that tell an origin who the client is are believed by origins, so a client must not be able to
 //! write them: they are set here, and extended only where a trusted hop wrote them.
 
-use std::net::IpAddr;
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{Version, request};
@@ -18,24 +16,13 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const OWN_PREFIX: &str = "x-nearside-";
 pub(crate) const X_NEARSIDE_POP: HeaderName = HeaderName::from_static("x-nearside-pop");
 pub(crate) const X_NEARSIDE_REGION: HeaderName = HeaderName::from_static("x-nearside-region");
 pub(crate) const X_NEARSIDE_ATTEMPT: HeaderName = HeaderName::from_static("x-nearside-attempt");
 
-/// Fields that end with the connection they came over.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::TE,
-    header::UPGRADE,
-    HTTP2_SETTINGS,
-];
+/// Fields that a request is given here.
+const ADDED_FIELDS: usize = 10;
 
 /// The longest request id that is taken over from a trusted hop.
 const MAX_ID_BYTES: usize = 128;
@@ -43,8 +30,8 @@ const MAX_ID_BYTES: usize = 128;
 /// What an origin is told of the connection that a request came over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Forwarding<'a> {
-    /// Who is connected to us.
-    pub(crate) peer: IpAddr,
+    /// The address of who is connected to us.
+    pub(crate) peer: &'a HeaderValue,
     /// Whether that is a trusted hop.
     pub(crate) trusted: bool,
     /// Whether the connection is encrypted.
@@ -52,7 +39,7 @@ pub(crate) struct Forwarding<'a> {
     /// The host as the client named it.
     pub(crate) authority: &'a Authority,
     /// The port we listen on.
-    pub(crate) port: u16,
+    pub(crate) port: &'a HeaderValue,
 }
 
 /// Makes the head of a request fit for an origin, in place: as HTTP/1.1 wants it, from which HTTP/2 takes away. `new_id` gives an id to a request without one.
@@ -66,11 +53,12 @@ pub(crate) fn to_origin(
     let upgrade = parts.headers.get(header::UPGRADE).cloned().filter(|_| wants_upgrade);
     let version = parts.version;
     let headers = &mut parts.headers;
-    strip_hop_by_hop(headers);
+    strip(headers);
     headers.remove(header::PROXY_AUTHORIZATION);
     // Said to the origin anew where it can be (see `forward::gate`).
     headers.remove(header::EXPECT);
-    strip_own(headers);
+    // What is added below and by an attempt; growing once is enough.
+    headers.reserve(ADDED_FIELDS);
     tls::pass_on(headers, parts.extensions.get());
     if let Some(upgrade) = upgrade {
         headers.insert(header::UPGRADE, upgrade);
@@ -79,15 +67,24 @@ pub(crate) fn to_origin(
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
-    set_forwarding(headers, forwarding);
+    let host = match headers.get(header::HOST) {
+        Some(host) if parts.uri.authority().is_none() => host.clone(),
+        _ => {
+            let host = HeaderValue::from_str(forwarding.authority.as_str());
+            let host = host.expect("an authority has only visible characters");
+            headers.insert(header::HOST, host.clone());
+            host
+        }
+    };
+    set_forwarding(headers, forwarding, &host);
     if !(forwarding.trusted && headers.get(X_REQUEST_ID).is_some_and(is_sound_id)) {
         headers.insert(X_REQUEST_ID, new_id());
     }
     headers.append(header::VIA, via(version));
     join_cookies(headers);
-    if !headers.contains_key(header::HOST) || parts.uri.authority().is_some() {
-        let host = HeaderValue::from_str(forwarding.authority.as_str());
-        headers.insert(header::HOST, host.expect("an authority has only visible characters"));
+    // Said anew by each attempt, in the room that these keep.
+    for name in [X_NEARSIDE_POP, X_NEARSIDE_REGION, X_NEARSIDE_ATTEMPT] {
+        headers.insert(name, HeaderValue::from_static(""));
     }
     parts.uri = parts.uri.path_and_query().cloned().map_or_else(http::Uri::default, http::Uri::from);
     parts.version = Version::HTTP_11;
@@ -106,8 +103,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> &str {
 
 /// Makes the head of an answer fit for a client, in place.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    strip_hop_by_hop(headers);
-    strip_own(headers);
+    strip(headers);
 }
 
 /// Takes fields out of trailers that would change how a message is framed or routed (RFC 9110, 6.5.1), and our own.
@@ -123,10 +119,10 @@ pub(crate) fn filter_trailers(mut trailers: HeaderMap) -> HeaderMap {
         header::SET_COOKIE,
         header::EXPECT,
     ];
-    for name in HOP_BY_HOP.iter().chain(&BANNED) {
+    for name in &BANNED {
         trailers.remove(name);
     }
-    strip_own(&mut trailers);
+    strip(&mut trailers);
     trailers
 }
 
@@ -143,8 +139,10 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|byte| matches!(byte, b',' | b';')).map(<[u8]>::trim_ascii)
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+/// Takes out what speaks of one connection, and our own fields. One look at each name; most messages have nothing to take.
+fn strip(headers: &mut HeaderMap) {
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| ends_here(name.as_str())).cloned().collect();
+    if doomed.contains(&header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
             .iter()
@@ -157,29 +155,32 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+    for name in doomed {
         headers.remove(name);
     }
 }
 
-fn strip_own(headers: &mut HeaderMap) {
-    let own: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(OWN_PREFIX)).cloned().collect();
-    for name in own {
-        headers.remove(name);
+/// Whether a field, by its name in lower case, ends with the connection it came over, or is our own.
+fn ends_here(name: &str) -> bool {
+    match name {
+        "connection" | "http2-settings" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding"
+        | "upgrade" => true,
+        other => other.starts_with(OWN_PREFIX),
     }
 }
 
-fn set_forwarding(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
-    let peer = forwarding.peer.to_string();
-    if forwarding.trusted {
-        let before: Vec<&str> =
-            headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-        let chain = before.into_iter().chain([peer.as_str()]).collect::<Vec<_>>().join(", ");
-        insert(headers, X_FORWARDED_FOR, &chain);
+fn set_forwarding(headers: &mut HeaderMap, forwarding: &Forwarding<'_>, host: &HeaderValue) {
+    if forwarding.trusted && headers.contains_key(X_FORWARDED_FOR) {
+        let before = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+        let chain: Vec<&[u8]> = before.chain([forwarding.peer.as_bytes()]).collect();
+        if let Ok(chain) = HeaderValue::from_bytes(&chain.join(&b", "[..])) {
+            headers.insert(X_FORWARDED_FOR, chain);
+        }
     } else {
+        headers.insert(X_FORWARDED_FOR, forwarding.peer.clone());
+    }
+    if !forwarding.trusted {
         headers.remove(FORWARDED);
-        insert(headers, X_FORWARDED_FOR, &peer);
     }
     let keeps = |headers: &HeaderMap, name: &HeaderName| forwarding.trusted && headers.contains_key(name);
     if !keeps(headers, &X_FORWARDED_PROTO) {
@@ -187,16 +188,10 @@ fn set_forwarding(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     }
     if !keeps(headers, &X_FORWARDED_HOST) {
-        insert(headers, X_FORWARDED_HOST, forwarding.authority.as_str());
+        headers.insert(X_FORWARDED_HOST, host.clone());
     }
     if !keeps(headers, &X_FORWARDED_PORT) {
-        headers.insert(X_FORWARDED_PORT, HeaderValue::from(forwarding.port));
-    }
-}
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
+        headers.insert(X_FORWARDED_PORT, forwarding.port.clone());
     }
 }
 
@@ -236,11 +231,11 @@ mod tests {
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         let authority: Authority = "www.example.com".parse().unwrap();
         let forwarding = Forwarding {
-            peer: "198.51.100.7".parse().unwrap(),
+            peer: &HeaderValue::from_static("198.51.100.7"),
             trusted,
             is_tls: true,
             authority: &authority,
-            port: 8443,
+            port: &HeaderValue::from_static("8443"),
         };
         let wants_upgrade = fields.iter().any(|(name, _)| *name == "upgrade");
         to_origin(&mut parts, &forwarding, wants_upgrade, || HeaderValue::from_static("new-id"));
@@ -295,13 +290,15 @@ mod tests {
         assert_eq!(get(&headers, "x-forwarded-port"), Some("8443"));
         assert_eq!(get(&headers, "x-request-id"), Some("new-id"));
         assert_eq!(get(&headers, "forwarded"), None);
-        assert!(!headers.keys().any(|name| name.as_str().starts_with("x-nearside-")));
+        let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-nearside-"));
+        assert!(own.into_iter().all(|(_, value)| value.is_empty()), "only room for an attempt's own");
 
         let (_, headers) = forwarded(true, Version::HTTP_11, &fields);
         assert_eq!(get(&headers, "x-forwarded-for"), Some("6.6.6.6, 198.51.100.7"));
         assert_eq!(get(&headers, "x-forwarded-proto"), Some("ftp"));
         assert_eq!(get(&headers, "x-request-id"), Some("forged"));
-        assert!(!headers.contains_key("x-nearside-region"), "not even a trusted hop speaks for us");
+        assert_eq!(get(&headers, "x-nearside-region"), Some(""), "not even a trusted hop speaks for us");
+        assert_eq!(get(&headers, "x-nearside-replay"), None);
     }
 
     #[test]
@@ -332,7 +329,8 @@ mod tests {
             trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
         }
         let left = filter_trailers(trailers);
-        let names: Vec<&str> = left.keys().map(HeaderName::as_str).collect();
+        let mut names: Vec<&str> = left.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
         assert_eq!(names, ["grpc-status", "x-checksum"]);
     }
 }
