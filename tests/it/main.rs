@@ -12,6 +12,7 @@ mod failover;
 mod house;
 mod locate;
 mod origins;
+mod peers;
 mod probing;
 mod prometheus;
 mod protocols;
