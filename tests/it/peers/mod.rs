@@ -4,9 +4,12 @@
 //! test kit would share our misreadings. The scripts and configurations that they are given lie in `tests/peers`. A test whose
 //! program is missing says so and passes; `.ci/run` installs them all.
 
+mod curl;
+//FN
 mod grpc;
 mod load;
 
+//NG
 mod websocket;
 
 use std::io::{BufRead, BufReader, Read, Write};
