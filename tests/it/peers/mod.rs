@@ -9,7 +9,7 @@ mod curl;
 mod grpc;
 mod load;
 
-//NG
+mod nginx;
 mod websocket;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testkit::{Authority, Edge, EdgeBuilder, PATIENCE, until};
+use testkit::{Authority, Client, Edge, EdgeBuilder, PATIENCE, until};
 
 use crate::NEARSIDE;
 
@@ -163,6 +163,7 @@ fn script(python: &Path, name: &str, args: &[&str]) -> Command {
 /// An edge with a plain listener and one with TLS, and the authority that its clients trust.
 struct Front {
     edge: Edge,
+    authority: Authority,
     ca: PathBuf,
 }
 
@@ -177,7 +178,13 @@ impl Front {
         let plain = "[[listeners]]\naddress = \"127.0.0.1:0\"\n";
         let edge = builder.listeners(&format!("{plain}{plain}{tls}")).start().await;
         until("its probes are answered", async || edge.admin.region_health("eu").await == "up").await;
-        Self { edge, ca }
+        Self { edge, authority, ca }
+    }
+
+    /// A client of the test kit's, over TLS and HTTP/2.
+    async fn client(&self) -> Client {
+        let config = self.authority.client(&["h2"], &[&rustls::version::TLS13]);
+        Client::connect_tls(self.edge.listeners[1], "app.test", config).await.unwrap()
     }
 
     /// The plain port.
