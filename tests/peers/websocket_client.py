@@ -1,7 +1,7 @@
 """A WebSocket client made of the library websockets and nothing of ours. Does what each line of stdin says, one connection
 over its life, and prints one JSON object per line.
 
-Usage: websocket_client.py PORT [CA]    with CA over TLS
+Usage: websocket_client.py PORT [CA [HOST [PATH]]]    with CA over TLS
 """
 
 import asyncio
@@ -12,12 +12,13 @@ import sys
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-port, ca = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+port = sys.argv[1]
+ca, host, path = [*sys.argv[2:], *(None, "app.test", "/")[len(sys.argv) - 2 :]]
 tls = {"ssl": ssl.create_default_context(cafile=ca)} if ca else {}
 
 
 def dial(path, **more):
-    uri = f"{'wss' if ca else 'ws'}://app.test:{port}{path}"
+    uri = f"{'wss' if ca else 'ws'}://{host}:{port}{path}"
     return connect(
         uri, host="127.0.0.1", port=int(port), max_size=32 << 20, proxy=None, ping_interval=None, **tls, **more
     )
@@ -75,7 +76,7 @@ async def left(_):
 
 
 async def main():
-    async with dial("/") as socket:
+    async with dial(path) as socket:
         while command := (await asyncio.to_thread(sys.stdin.readline)).strip():
             async with asyncio.timeout(20):
                 print(json.dumps({command: await globals()[command](socket)}), flush=True)

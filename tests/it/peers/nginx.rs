@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use testkit::{Client, EdgeBuilder, Origin, table, text, until};
 use tokio::net::TcpStream;
 
-use super::{Front, Peer, file, has, python, script};
+use super::{Front, Peer, file, has, program, python, script};
 use crate::NEARSIDE;
 
 const NEEDS: &str = "nginx, of Debian's package nginx-light";
@@ -26,10 +26,10 @@ impl Nginx {
     /// Starts one with a configuration in which `{folder}` and `{port}` are filled in. `None`, and said loudly, if there is
     /// none.
     pub(super) async fn start(what: &str, config: &str) -> Option<Self> {
-        if !has("nginx") {
+        let Some(program) = program("nginx") else {
             crate::skipped(what, NEEDS);
             return None;
-        }
+        };
         // It cannot be told to find a port itself. Whoever takes this one in between gets another try.
         for _ in 0..5 {
             let folder = TempDir::new().unwrap();
@@ -40,7 +40,11 @@ impl Nginx {
                 .replace("{port}", &address.port().to_string());
             let file = folder.path().join("nginx.conf");
             std::fs::write(&file, config).unwrap();
-            let mut command = Command::new("nginx");
+            let checked =
+                Command::new(&program).arg("-t").arg("-p").arg(folder.path()).arg("-c").arg(&file).output();
+            let checked = checked.unwrap();
+            assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+            let mut command = Command::new(&program);
             command.arg("-p").arg(folder.path()).arg("-e").arg(folder.path().join("error.log"));
             let mut peer = Peer::start({
                 command.arg("-c").arg(file);
