@@ -1,5 +1,6 @@
 //! Coming from nginx: the configurations in `config/from-nginx` do the same, asked by the same curl.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,6 +99,23 @@ async fn the_shipped_files_are_valid() {
         ["\"${HTTP:-0.0.0.0:80}\"", "\"${HTTPS:-0.0.0.0:443}\"", "${CERTIFICATES:-/etc/ssl/example.com}/"];
     for default in defaults {
         assert!(shipped("nearside.toml").contains(default), "{default}");
+    }
+}
+
+#[test]
+fn the_guide_says_what_becomes_of_each_line() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/from-nginx.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let table = guide.split("## What is different").next().unwrap();
+    let is_name = |word: &&str| word.len() > 2 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let config = shipped("nginx.conf");
+    let lines = config.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let directives: BTreeSet<&str> =
+        lines.filter_map(|line| line.split_whitespace().next()).filter(is_name).collect();
+    assert!(directives.len() > 30, "{directives:?}");
+    for directive in directives {
+        let is_told = table.contains(&format!("`{directive}`")) || table.contains(&format!("`{directive} "));
+        assert!(directive == "default" || is_told, "{directive} is in nginx.conf and not in the guide");
     }
 }
 
