@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Method, Request};
 use hyper::body::Incoming;
 use tempfile::TempDir;
-use testkit::{Client, EdgeBuilder, Origin, table, text, until};
+use testkit::{Authority, Client, EdgeBuilder, Origin, table, text, until};
 use tokio::net::TcpStream;
 
 use super::{Front, Peer, file, has, program, python, script};
@@ -92,11 +92,51 @@ fn config(name: &str) -> String {
 
 /// nginx as the one origin of an edge. Probed seldom, so that its log shows requests.
 async fn origin(what: &str) -> Option<(Nginx, Front)> {
-    let nginx = Nginx::start(what, &config("nginx_origin.conf")).await?;
-    nginx.publish("page", b"page");
+    let (nginx, _, _folder) = start_origin(what).await?;
     let pool = "probe = { path = \"/page\", interval = \"1s\" }";
     let table = testkit::table_with(&[("eu", &[nginx.address.to_string()])], pool, "");
     Some((nginx, Front::start(&table).await))
+}
+
+/// nginx, where it speaks TLS, and the folder with its certificate and the authority's.
+async fn start_origin(what: &str) -> Option<(Nginx, SocketAddr, TempDir)> {
+    let (certificates, authority, tls) = (TempDir::new().unwrap(), Authority::new(), free_port());
+    let _ = authority.issue(&["origin.test"]).files(certificates.path());
+    let _ = authority.file(certificates.path());
+    let config = config("nginx_origin.conf")
+        .replace("{tls}", &tls.port().to_string())
+        .replace("{certificates}", certificates.path().to_str().unwrap());
+    let nginx = Nginx::start(what, &config).await?;
+    nginx.publish("page", b"page");
+    Some((nginx, tls, certificates))
+}
+
+#[tokio::test]
+async fn nginx_ends_http2_connections_and_nobody_notices() {
+    let Some((nginx, tls, certificates)) = start_origin("nginx over HTTP/2").await else { return };
+    let ca = certificates.path().join("ca.pem");
+    let pool = format!(
+        "probe = {{ path = \"/page\", interval = \"1s\" }}\ntls = {{ server_name = \"origin.test\", ca_file = {ca:?} }}"
+    );
+    let front = Front::start(&testkit::table_with(&[("eu", &[tls.to_string()])], &pool, "")).await;
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let mut client = front.client().await;
+        asking.spawn(async move {
+            for turn in 0..30 {
+                assert_eq!(client.get("/page").await.text(), "page");
+                let path = format!("/uploads/{number}-{turn}");
+                let stored = client.ask(Method::PUT, &path, &[], "stored").await;
+                assert_eq!(stored.status, 201, "{}", stored.text());
+            }
+        });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked.unwrap();
+    }
+    let last = nginx.log().iter().map(|line| line.1).max();
+    assert!(last.is_some_and(|number| number <= 48), "it has ended connections: {last:?}");
+    assert_eq!(std::fs::read_dir(nginx.folder.path().join("www/uploads")).unwrap().count(), 600);
 }
 
 #[tokio::test]
