@@ -15,6 +15,7 @@ mod house;
 mod listeners;
 mod locate;
 mod origins;
+mod peers;
 mod pools;
 mod probing;
 mod prometheus;

@@ -7,6 +7,7 @@ use http::{Method, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use testkit::{Body, Client, EdgeBuilder, Origin, table_with, text};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
@@ -73,9 +74,8 @@ async fn a_request_that_takes_too_long_before_its_answer_and_in_it() {
     assert_eq!(late, (200, "DT".to_owned(), true));
 }
 
-#[tokio::test]
-async fn an_origin_that_does_not_take_a_connection() {
-    // The kernel drops what does not fit into the queue, as a firewall would.
+/// A listener whose queue is full, and what fills it. The kernel drops what does not fit, as a firewall would.
+async fn full_queue() -> (TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let full: TcpListener = socket.listen(1).unwrap();
@@ -87,8 +87,45 @@ async fn an_origin_that_does_not_take_a_connection() {
         queued.push(stream);
         assert!(queued.len() < 100, "the queue never fills");
     }
+    (full, queued)
+}
+
+#[tokio::test]
+async fn an_origin_that_does_not_take_a_connection() {
+    let (full, _queued) = full_queue().await;
+    let address = full.local_addr().unwrap();
     let outcome = outcome("{ connect = \"100ms\" }", address.to_string(), "/").await;
     assert_eq!((outcome.0, outcome.1.as_str()), (504, "CT"));
+}
+
+#[tokio::test]
+async fn a_queue_that_was_full_for_a_moment_costs_no_request() {
+    let (full, queued) = full_queue().await;
+    let origins = [full.local_addr().unwrap().to_string()];
+    let tcp = "probe = { kind = \"tcp\" }";
+    let text = table_with(&[("eu", &origins)], tcp, "timeouts = { connect = \"300ms\" }");
+    let edge = EdgeBuilder::new(NEARSIDE, &text).start().await;
+    let mut client = Client::connect(edge.address()).await;
+    let asks = tokio::spawn(async move { client.ask(Method::POST, "/", &[], "body").await });
+    let in_vain = "nearside_attempts_total{region=\"eu\",kind=\"first\",outcome=\"connect_timeout\"}";
+    testkit::until("it knocked in vain", async || edge.metric(in_vain).await == 1.0).await;
+    drop(queued);
+    tokio::spawn(async move {
+        // The first to say something is the request: probes and those who filled the queue do not.
+        while let Ok((mut stream, _)) = full.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 4];
+                if stream.read_exact(&mut head).await.is_ok() {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmade").await;
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                }
+            });
+        }
+    });
+    let answer = asks.await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "made"));
+    let line = edge.access_log_of(1).await.remove(0);
+    assert_eq!((&line["reason"], &line["region"]), (&"FO".into(), &"eu".into()));
 }
 
 #[tokio::test]

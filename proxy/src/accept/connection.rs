@@ -218,8 +218,10 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, co
 async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, connection: Rc<Connection>) {
     let io = TokioIo::new(Watched::new(stream, connection.watch.clone()));
     let owner = connection.clone();
-    let service =
-        service_fn(move |request| forward::serve(connection.clone(), connection.identified(request)));
+    // A stream's future is moved from hand to hand before it runs; a pointer is lighter.
+    let service = service_fn(move |request| {
+        Box::pin(forward::serve(connection.clone(), connection.identified(request)))
+    });
     let Limits { http2_streams, http2_resets, header_bytes, stream_idle_timeout, .. } =
         owner.worker.settings.limits;
     let serving = http2::Builder::new(LocalExecutor)

@@ -174,7 +174,13 @@ async fn run(
         tried.add(&target.origin);
         number += 1;
         let may_move = outbound.may_repeat(failed.progress);
-        let next = may_move.then(|| worker.next_target(asked, &target.origin, &tried, number)).flatten();
+        let mut next = may_move.then(|| worker.next_target(asked, &target.origin, &tried, number)).flatten();
+        if next.is_none() && may_move && failed.how == attempt::How::ConnectTimeout {
+            // A full queue drops whoever knocks, and the kernel knocks again only after a second. With nobody else left to
+            // ask, nothing is lost by knocking again at once.
+            tried = Tried::default();
+            next = worker.next_target(asked, &target.origin, &tried, number);
+        }
         match next {
             Some(next) => target = next,
             None => return refuse(record, &give_up(failed, is_safe, number > steer::attempt::MAX_ATTEMPTS)),
