@@ -76,7 +76,7 @@ pub struct Pool {
 pub struct Probe {
     /// Page or connection.
     pub kind: ProbeKind,
-    /// What is asked for.
+    /// The page that is asked for, or the gRPC service; an empty one is the whole server.
     pub path: String,
     /// The Host header; `None` is the origin's own `host:port`.
     pub host: Option<String>,

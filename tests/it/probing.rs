@@ -1,9 +1,10 @@
 //! Probes: what they ask, whom they believe, and what they learn of latency.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::SeqCst};
 
 use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use testkit::{Client, Edge, EdgeBuilder, Origin, answer, table, table_with, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -101,4 +102,39 @@ async fn a_name_that_resolves_to_nothing_is_a_region_that_is_down() {
     let edge = EdgeBuilder::new(NEARSIDE, &table(&[("eu", &[gone]), ("us", &[origin.host()])])).start().await;
     is(&edge, "down").await;
     assert_eq!(Client::connect(edge.address()).await.get("/").await.text(), "us");
+}
+
+/// A gRPC server whose health check answers what it is told to.
+async fn grpc_origin(serving: Arc<AtomicBool>) -> Origin {
+    Origin::with_probes(move |request| {
+        let serving = serving.load(SeqCst);
+        async move {
+            assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+            let asked = request.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(asked, &b"\0\0\0\0\x06\x0a\x04shop"[..]);
+            let message = if serving { &b"\0\0\0\0\x02\x08\x01"[..] } else { b"\0\0\0\0\x02\x08\x02" };
+            let trailers = http::HeaderMap::from_iter([(
+                http::HeaderName::from_static("grpc-status"),
+                http::HeaderValue::from_static("0"),
+            )]);
+            let body = http_body_util::Full::new(bytes::Bytes::from_static(message))
+                .with_trailers(async move { Some(Ok(trailers)) })
+                .map_err(|never| match never {});
+            http::Response::new(BodyExt::boxed(body))
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_grpc_server_says_itself_whether_it_serves() {
+    let serving = Arc::new(AtomicBool::new(true));
+    let origin = grpc_origin(serving.clone()).await;
+    let pool = "protocol = \"http2\"\nprobe = { kind = \"grpc\", service = \"shop\" }";
+    let edge = EdgeBuilder::new(NEARSIDE, &table_with(&[("eu", &[origin.host()])], pool, "")).start().await;
+    is(&edge, "up").await;
+    let latency = "nearside_origin_rtt_seconds{region=\"eu\"}";
+    until("it is measured", async || edge.metric(latency).await > 0.0).await;
+    serving.store(false, SeqCst);
+    is(&edge, "down").await;
 }

@@ -5,20 +5,23 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use control::vitals::OriginVitals;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use steer::spec::ProbeKind;
 use steer::table::Probe;
 use tokio::task::AbortHandle;
 
+use super::grpc;
 use crate::connect::{Opened, PathTimes, Purpose, Sender, Transport, absolute, connect_to, open};
 
 /// The most of an answer's body that is read to keep the connection; a longer one costs the connection.
 const MAX_BODY_BYTES: usize = 64 << 10;
+/// What is read of a message; the one that is understood is shorter.
+const MAX_MESSAGE_BYTES: usize = 64;
 /// Connections kept warm for one origin.
 const MAX_WARM: usize = 4;
 
@@ -34,7 +37,7 @@ pub(super) struct Asker {
 
 /// A connection for probes.
 pub(super) struct Warm {
-    sender: Sender<Empty<Bytes>>,
+    sender: Sender<Full<Bytes>>,
     task: AbortHandle,
     pub(super) number: u64,
 }
@@ -56,6 +59,8 @@ pub(super) enum Answer {
     Ok,
     /// An answer that says it is not well.
     Bad(StatusCode),
+    /// A gRPC server that does not serve, or not the service asked about.
+    NotServing,
     /// Nothing: refused, reset, or not HTTP.
     Nothing,
 }
@@ -113,34 +118,29 @@ impl Asker {
         if connection.sender.ready().await.is_err() {
             return Answer::Nothing;
         }
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = Method::GET;
-        let path = self.probe.path.parse().unwrap_or_else(|_| PathAndQuery::from_static("/"));
-        if connection.sender.is_http2() {
-            *request.uri_mut() = absolute(self.transport.scheme(), &self.host, path).unwrap_or_default();
-        } else {
-            *request.uri_mut() = path.into();
-            request.headers_mut().insert(header::HOST, self.host.clone());
-        }
-        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("nearside-probe"));
+        let request = self.question(connection.sender.is_http2());
         let Ok(response) = connection.sender.try_send(request).await else {
             connection.task.abort();
             return Answer::Nothing;
         };
-        let status = response.status();
-        let is_healthy =
-            self.probe.statuses.iter().any(|(low, high)| (*low..=*high).contains(&status.as_u16()));
-        let mut body = response.into_body();
+        let (head, mut body) = response.into_parts();
+        let (mut end, mut said) = (head.headers, BytesMut::new());
         let mut left = MAX_BODY_BYTES;
         while !body.is_end_stream() {
             match body.frame().await {
                 Some(Ok(frame)) if frame.data_ref().is_none_or(|data| data.len() <= left) => {
-                    left -= frame.data_ref().map_or(0, Bytes::len);
+                    match frame.into_data() {
+                        Ok(data) => {
+                            left -= data.len();
+                            said.extend_from_slice(&data[..data.len().min(MAX_MESSAGE_BYTES)]);
+                        }
+                        Err(frame) => end = frame.into_trailers().unwrap_or_default(),
+                    }
                 }
                 None => break,
                 _ => {
                     connection.task.abort();
-                    return if is_healthy { Answer::Ok } else { Answer::Bad(status) };
+                    return self.judge(head.status, &end, &said);
                 }
             }
         }
@@ -150,6 +150,41 @@ impl Asker {
         } else {
             connection.task.abort();
         }
+        self.judge(head.status, &end, &said)
+    }
+
+    fn question(&self, is_http2: bool) -> Request<Full<Bytes>> {
+        let is_grpc = self.probe.kind == ProbeKind::Grpc;
+        let mut request =
+            Request::new(if is_grpc { grpc::call(&self.probe.path).into() } else { Full::default() });
+        let path = if is_grpc { grpc::PATH } else { &self.probe.path };
+        let path = path.parse().unwrap_or_else(|_| PathAndQuery::from_static("/"));
+        if is_grpc {
+            *request.method_mut() = Method::POST;
+            let headers = request.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        if is_http2 {
+            *request.uri_mut() = absolute(self.transport.scheme(), &self.host, path).unwrap_or_default();
+        } else {
+            *request.uri_mut() = path.into();
+            request.headers_mut().insert(header::HOST, self.host.clone());
+        }
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("nearside-probe"));
+        request
+    }
+
+    fn judge(&self, status: StatusCode, end: &HeaderMap, said: &[u8]) -> Answer {
+        if self.probe.kind == ProbeKind::Grpc {
+            return match status {
+                StatusCode::OK if grpc::is_serving(end, said) => Answer::Ok,
+                StatusCode::OK => Answer::NotServing,
+                _ => Answer::Bad(status),
+            };
+        }
+        let is_healthy =
+            self.probe.statuses.iter().any(|(low, high)| (*low..=*high).contains(&status.as_u16()));
         if is_healthy { Answer::Ok } else { Answer::Bad(status) }
     }
 }

@@ -8,6 +8,7 @@
 //! Here is only the doing. What an answer or a silence means is decided by `steer::health` and `steer::ranking`.
 
 mod ask;
+mod grpc;
 mod keeper;
 mod resolve;
 mod rounds;

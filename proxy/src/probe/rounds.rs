@@ -123,7 +123,7 @@ async fn ask_once(keeper: &Keeper, asker: &Asker, fresh: bool) -> bool {
     let patience = keeper.probe_timeout(&origin.key);
     let clock = keeper.clock();
     let started = clock.now();
-    let may_be_warm = !fresh && asker.probe().kind == ProbeKind::Http;
+    let may_be_warm = !fresh && asker.probe().kind != ProbeKind::Tcp;
     let warm = may_be_warm.then(|| asker.take_warm()).flatten();
     let number = warm.as_ref().map_or_else(|| asker.number(), |warm| warm.number);
     // Over a new connection the handshakes come first: a round trip for TCP, another for TLS.
@@ -156,6 +156,10 @@ async fn ask_once(keeper: &Keeper, asker: &Asker, fresh: bool) -> bool {
         }
         Ok((Answer::Bad(status), _)) => {
             tracing::debug!(region, origin = %origin.key.address, %status, "probe answered badly");
+            1
+        }
+        Ok((Answer::NotServing, _)) => {
+            tracing::debug!(region, origin = %origin.key.address, "the gRPC server does not serve");
             1
         }
         Ok((Answer::Nothing, _)) => 2,

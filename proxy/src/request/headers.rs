@@ -14,6 +14,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const OWN_PREFIX: &str = "x-nearside-";
@@ -181,6 +182,10 @@ fn set_forwarding(headers: &mut HeaderMap, forwarding: &Forwarding<'_>, host: &H
     }
     if !forwarding.trusted {
         headers.remove(FORWARDED);
+        // Many origins believe it; who sends it gets his own address.
+        if headers.contains_key(X_REAL_IP) {
+            headers.insert(X_REAL_IP, forwarding.peer.clone());
+        }
     }
     let keeps = |headers: &HeaderMap, name: &HeaderName| forwarding.trusted && headers.contains_key(name);
     if !keeps(headers, &X_FORWARDED_PROTO) {
@@ -279,12 +284,14 @@ mod tests {
             ("x-forwarded-proto", "ftp"),
             ("x-forwarded-host", "evil.test"),
             ("forwarded", "for=6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
             ("x-request-id", "forged"),
             ("x-nearside-region", "mars"),
             ("x-nearside-replay", "x"),
         ];
         let (_, headers) = forwarded(false, Version::HTTP_11, &fields);
         assert_eq!(get(&headers, "x-forwarded-for"), Some("198.51.100.7"));
+        assert_eq!(get(&headers, "x-real-ip"), Some("198.51.100.7"));
         assert_eq!(get(&headers, "x-forwarded-proto"), Some("https"));
         assert_eq!(get(&headers, "x-forwarded-host"), Some("www.example.com"));
         assert_eq!(get(&headers, "x-forwarded-port"), Some("8443"));

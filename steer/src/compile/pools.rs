@@ -6,7 +6,7 @@ use super::{Compiler, is_dns_name};
 use crate::defect::KeyPath;
 use crate::ids::{OriginId, PlacementId, PoolId};
 use crate::moment::Span;
-use crate::spec::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec};
+use crate::spec::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec, Protocol};
 use crate::table::{Origin, OriginHost, OriginTls, OriginTlsConfig, Placement, Pool, Probe};
 
 const MIN_PROBE_INTERVAL: Span = Span::from_millis(10);
@@ -27,7 +27,7 @@ impl Compiler<'_> {
             for (index, placement) in spec.placements.iter().enumerate() {
                 self.placement(id, start, placement, spec.tls.as_ref(), &placements.index(index));
             }
-            let probe = self.probe(&spec.probe, &path.key("probe"));
+            let probe = self.probe(&spec.probe, spec.protocol, spec.tls.is_some(), &path.key("probe"));
             let tls = spec.tls.as_ref().map(|tls| self.origin_tls(tls, &path.key("tls")));
             self.table.pools.push(Pool {
                 name: spec.name.0.clone(),
@@ -116,21 +116,47 @@ impl Compiler<'_> {
         });
     }
 
-    fn probe(&mut self, spec: &ProbeSpec, path: &KeyPath) -> Probe {
-        if spec.kind == ProbeKind::Tcp {
-            let unused = [
-                ("path", spec.path.is_some()),
-                ("host", spec.host.is_some()),
-                ("statuses", spec.statuses.is_some()),
-            ];
-            for (key, _) in unused.into_iter().filter(|(_, written)| *written) {
-                self.defect(
-                    path.key(key),
-                    "a tcp probe asks for no page".to_owned(),
-                    "nothing would enforce this key",
-                    "probe = { kind = \"http\", path = \"/healthz\" }",
-                );
-            }
+    fn probe(&mut self, spec: &ProbeSpec, protocol: Protocol, is_encrypted: bool, path: &KeyPath) -> Probe {
+        let (http, grpc, tcp) = (ProbeKind::Http, ProbeKind::Grpc, ProbeKind::Tcp);
+        let keys = [
+            ("path", spec.path.is_some(), &[http][..]),
+            ("statuses", spec.statuses.is_some(), &[http]),
+            ("host", spec.host.is_some(), &[http, grpc]),
+            ("service", spec.service.is_some(), &[grpc]),
+        ];
+        for (key, _, _) in
+            keys.into_iter().filter(|(_, written, kinds)| *written && !kinds.contains(&spec.kind))
+        {
+            let problem = match spec.kind {
+                kind if kind == tcp => "a tcp probe asks for no page".to_owned(),
+                kind if kind == grpc => format!("a grpc probe has no {key}"),
+                _ => format!("an http probe has no {key}"),
+            };
+            let example = "probe = { kind = \"http\", path = \"/healthz\" }";
+            self.defect(path.key(key), problem, "nothing would enforce this key", example);
+        }
+        let speaks_http2 = match protocol {
+            Protocol::Auto => is_encrypted,
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+        };
+        if spec.kind == grpc && !speaks_http2 {
+            self.defect(
+                path.key("kind"),
+                "a grpc probe needs a pool that speaks HTTP/2".to_owned(),
+                "no origin would ever be healthy",
+                "protocol = \"http2\"",
+            );
+        }
+        let service = spec.service.as_deref().unwrap_or_default();
+        if service.len() > 127 {
+            let problem = format!("{} bytes are no name of a service", service.len());
+            self.defect(
+                path.key("service"),
+                problem,
+                "it could not be asked about",
+                "service = \"shop.v1.Orders\"",
+            );
         }
         if !(MIN_PROBE_INTERVAL..=MAX_PROBE_INTERVAL).contains(&spec.interval) {
             self.defect(
@@ -156,7 +182,10 @@ impl Compiler<'_> {
         }
         Probe {
             kind: spec.kind,
-            path: spec.path.clone().unwrap_or_else(|| "/".to_owned()),
+            path: match spec.kind {
+                ProbeKind::Grpc => service.to_owned(),
+                _ => spec.path.clone().unwrap_or_else(|| "/".to_owned()),
+            },
             host: spec.host.clone(),
             statuses,
             interval: spec.interval,

@@ -66,15 +66,20 @@ pub struct PlacementSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeSpec {
-    /// `http`: a request over a warm connection; gives health and latency. `tcp`: a connection; gives health alone, so the
-    /// region's latency is what its distance suggests.
+    /// `http`: a request over a warm connection; gives health and latency. `grpc`: the same with the call
+    /// `grpc.health.v1.Health/Check`, for pools that speak HTTP/2. `tcp`: a connection; gives health alone, so the region's
+    /// latency is what its distance suggests.
     #[serde(default)]
     pub kind: ProbeKind,
     /// The path that a probe asks for (http only). Default `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^/[!-~]*$"), extend("x-wanted" = "a path that begins with `/`"), extend("examples" = ["/healthz"]))]
     pub path: Option<String>,
-    /// The Host that a probe sends (http only). Default: the origin's own `host:port`.
+    /// The service that is asked about (grpc only). Default: the server as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[!-~]{1,127}$"), extend("x-wanted" = "the name of a gRPC service"), extend("examples" = ["shop.v1.Orders"]))]
+    pub service: Option<String>,
+    /// The Host that a probe sends (http and grpc). Default: the origin's own `host:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[!-~]{1,253}$"), extend("x-wanted" = "a host name"), extend("examples" = ["www.example.com"]))]
     pub host: Option<String>,
@@ -100,6 +105,7 @@ impl Default for ProbeSpec {
         Self {
             kind: ProbeKind::default(),
             path: None,
+            service: None,
             host: None,
             statuses: None,
             interval: default_interval(),
@@ -115,6 +121,8 @@ pub enum ProbeKind {
     /// Ask for a page.
     #[default]
     Http,
+    /// Call the health check of a gRPC server.
+    Grpc,
     /// Open a connection.
     Tcp,
 }

@@ -1,8 +1,8 @@
 //! What the compiler refuses, and how it says so.
 
 use steer::spec::{
-    ConditionSpec, Failback, HeaderRulesSpec, OriginTlsSpec, PlacementSpec, ProbeKind, RedirectSpec,
-    RespondSpec, RewriteSpec, RouteSpec, Scheme, State, Steering, TimeoutsSpec,
+    ConditionSpec, Failback, HeaderRulesSpec, OriginTlsSpec, PlacementSpec, ProbeKind, Protocol,
+    RedirectSpec, RespondSpec, RewriteSpec, RouteSpec, Scheme, State, Steering, TimeoutsSpec,
 };
 use steer::{Span, Spec, Table};
 
@@ -177,6 +177,25 @@ fn placement_and_region_combine_to_the_less_willing() {
 /// Refused with these words at this key, whatever the route is besides.
 fn route_refused(change: impl FnOnce(&mut RouteSpec), path: &str, words: &str) {
     refused(|spec| change(&mut spec.routes[0]), path, words);
+}
+
+#[test]
+fn a_grpc_probe_needs_http2_and_no_page() {
+    let grpc = |spec: &mut Spec, protocol| {
+        spec.pools[0].probe.kind = ProbeKind::Grpc;
+        spec.pools[0].protocol = protocol;
+    };
+    refused(|spec| grpc(spec, Protocol::Auto), "pools[0].probe.kind", "speaks HTTP/2");
+    refused(
+        |spec| {
+            grpc(spec, Protocol::Http2);
+            spec.pools[0].probe.path = Some("/healthz".into());
+        },
+        "pools[0].probe.path",
+        "a grpc probe has no path",
+    );
+    refused(|spec| spec.pools[0].probe.service = Some("x".into()), "pools[0].probe.service", "http probe");
+    assert_eq!(defects(|spec| grpc(spec, Protocol::Http2)), [""; 0]);
 }
 
 #[test]
