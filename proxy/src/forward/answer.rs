@@ -1,6 +1,7 @@
 //! The answer that a client gets: an origin's, the route's own, or a refusal.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
@@ -56,7 +57,7 @@ pub(super) fn deliver(
     record.answer(response.status().as_u16(), reason);
     record.began_at(began_at);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return switch(worker, response, lease, record, upgrade);
+        return switch(worker, response, lease, record, patience.idle, upgrade);
     }
     request::strip_response(response.headers_mut());
     record.diagnose(true, response.headers_mut());
@@ -91,6 +92,7 @@ fn switch(
     mut response: Response<Incoming>,
     lease: Lease,
     record: Record,
+    idle: Duration,
     upgrade: Option<OnUpgrade>,
 ) -> Response<Body> {
     let Some(client) = upgrade else {
@@ -106,7 +108,7 @@ fn switch(
         headers.insert(header::UPGRADE, protocol);
     }
     worker.shard.upgrades.one();
-    upgrade::join(client, origin, lease, record, worker.settings.limits.stream_idle_timeout);
+    upgrade::join(client, origin, lease, record, idle);
     response.map(|_| Body::Empty)
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn join(client: OnUpgrade, origin: OnUpgrade, lease: Lease, mut recor
                 }
                 record.finish();
             }
-            () = stillness(&moved, idle) => record.fail(Reason::ClientGone, "idle"),
+            () = stillness(&moved, idle) => record.fail(Reason::StreamIdle, "timeout"),
         }
     });
     channel.hand_over(task.abort_handle());

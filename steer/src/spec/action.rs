@@ -143,7 +143,7 @@ pub struct TimeoutsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["5s"]))]
     pub first_byte: Option<Span>,
-    /// For the next byte of an answer that has begun. Exceeded: reason `SI`, and the answer breaks off.
+    /// For the next byte of an answer that has begun, or of a tunnel. Exceeded: reason `SI`, and the answer breaks off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["1m"]))]
     pub idle: Option<Span>,
