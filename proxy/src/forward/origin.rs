@@ -21,8 +21,9 @@ use super::replay::ToOrigin;
 use crate::connect::{Opened, Purpose, Sender, Transport};
 use crate::observe::RegionSeries;
 
-/// Unused connections that a worker keeps to one origin; more are closed.
-const MAX_IDLE: usize = 256;
+/// Unused connections that a worker keeps to one origin; more are closed. Above the requests that a busy worker has running at
+/// once, or connections would be closed and opened all the time; those that stay unused are closed by their age.
+const MAX_IDLE: usize = 1024;
 /// How long running requests may go on at a drained placement before their answer begins.
 const DRAIN_WAITING: Span = Span::from_secs(30);
 /// How long answers and tunnels may go on at a drained placement.
