@@ -8,7 +8,8 @@ use steer::KeyPath;
 use steer::spec::TlsProfile;
 
 use super::Reader;
-use super::spec::{ClientCertificates, EdgeSpec, ListenerTlsSection};
+use super::listener_spec::{ClientCertificates, ListenerTlsSection};
+use super::spec::EdgeSpec;
 
 /// A socket that clients connect to.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! folder. Reading names every mistake at once; what needs the machine to tell (a port in use, a broken certificate) comes
 //! at start-up.
 
+mod listener_spec;
 mod listening;
 mod observing;
 mod spec;
