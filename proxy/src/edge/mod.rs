@@ -9,11 +9,11 @@ mod publishes;
 mod pulse;
 mod sockets;
 mod tending;
+mod working;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,23 +24,19 @@ use control::document::Finding;
 use control::publisher::{Draft, Publisher};
 use control::share::Samples;
 use steer::draw::name_hash;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use publishes::Publishes;
-use sockets::{Socket, Sockets, bind, local};
+use sockets::{Sockets, bind, local};
 
-use crate::accept::{self, Listening};
 use crate::config::Settings;
 use crate::locate::Locator;
 use crate::observe::{Outlets, Shard, Sources, Tally};
 use crate::probe;
-use crate::worker::{self, AffinityKey, OriginTlsStore, Worker};
+use crate::worker::{self, AffinityKey, OriginTlsStore};
 
 /// Connection failures that wait for the prober; it needs no more to know.
 const FAILURES: usize = 1024;
-/// How long requests are held at the start for the first probes.
-const FIRST_ROUND: Duration = Duration::from_millis(500);
 
 /// A running edge. Dropped, it stops at once; see [`Edge::stop`].
 #[derive(Debug)]
@@ -120,8 +116,8 @@ struct Common {
 }
 
 impl Edge {
-    /// Starts an edge with a first table, and with sockets that somebody else has opened for its listeners, if any. When this returns, clients can connect; their requests are held until the first
-    /// probes have been answered, half a second at most.
+    /// Starts an edge with a first table, and with sockets that somebody else has opened for its listeners, if any. When this
+    /// returns, clients can connect; their requests are held until the first probes have been answered, half a second at most.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
@@ -287,12 +283,12 @@ impl Common {
                 affinity: affinity.clone(),
                 failures: failures.clone(),
                 sinks: outlets.sinks(),
-                seed: seed(index),
+                seed: working::seed(index),
             };
             let (phase, probed) = (phase.subscribe(), probed.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || run_worker(parts, sockets, phase, probed));
+                .spawn(move || working::run(parts, sockets, phase, probed));
             workers.push(spawned("a worker", thread)?);
         }
         Ok(Edge {
@@ -317,66 +313,4 @@ fn affinity_key(file: &Path) -> Result<AffinityKey, StartError> {
     let secret = Token::read_or_create(file)
         .map_err(|error| StartError::System(format!("affinity key {}", file.display()), error))?;
     Ok(AffinityKey::new(secret.reveal()))
-}
-
-/// Randomness for ids and for choices between equals; nothing that anybody must not guess.
-fn seed(index: usize) -> u64 {
-    let mut bytes = [0; 8];
-    // Without randomness the workers at least differ from each other and from other starts.
-    if getrandom::fill(&mut bytes).is_err() {
-        bytes = (std::process::id() as u64).to_le_bytes();
-    }
-    u64::from_le_bytes(bytes) ^ (index as u64) << 32
-}
-
-fn run_worker(
-    parts: worker::Parts,
-    sockets: Vec<Socket>,
-    mut phase: watch::Receiver<Phase>,
-    mut probed: watch::Receiver<bool>,
-) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
-    let runtime = runtime.expect("a thread that has started gets its event loop");
-    let connections = parts.settings.limits.connections.div_ceil(parts.settings.workers);
-    let drain_timeout = parts.settings.limits.drain_timeout;
-    runtime.block_on(async move {
-        let worker = Worker::new(parts);
-        tokio::task::spawn_local(worker::maintain(worker.clone()));
-        // Clients wait in the kernel's queue meanwhile.
-        let _ = timeout(FIRST_ROUND, probed.wait_for(|probed| *probed)).await;
-        let room = Arc::new(Semaphore::new(connections));
-        let mut accepting = tokio::task::JoinSet::new();
-        for Socket { listener, tls, http2_prior_knowledge, proxy_protocol_from, is_inherited } in sockets {
-            let port = listener.local_addr().map_or(0, |address| address.port());
-            let listening =
-                Rc::new(Listening { port, tls, http2_prior_knowledge, proxy_protocol_from, is_inherited });
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    accepting.spawn_local(accept::serve(worker.clone(), listener, listening, room.clone()));
-                }
-                Err(error) => tracing::error!(%error, "a listener cannot be served"),
-            }
-        }
-        if phase.wait_for(|phase| *phase != Phase::Serving).await.is_err() {
-            return;
-        }
-        worker.stopping.leave();
-        if phase.wait_for(|phase| *phase > Phase::Leaving).await.is_err() {
-            return;
-        }
-        worker.stopping.begin();
-        let all_gone = async {
-            while accepting.join_next().await.is_some() {}
-            while room.available_permits() < connections {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::select! {
-            _ = timeout(drain_timeout, all_gone) => {}
-            _ = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
-        }
-        if let Some(log) = &worker.log {
-            log.flush();
-        }
-    });
 }
