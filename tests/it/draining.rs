@@ -51,6 +51,7 @@ async fn who_waits_in_the_queue_is_served_before_the_port_closes() {
     until("two are let in", async || origin.requests().len() == 2).await;
     edge.signal("TERM");
     until("it drains", async || edge.log().contains("draining")).await;
+    // Nothing happens that could be waited for: sockets closed too early would reset those who wait in this time.
     tokio::time::sleep(Duration::from_millis(500)).await;
     gate.add_permits(1000);
     while let Some(visited) = clients.join_next().await {

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use rustls::version::TLS13;
-use testkit::{Authority, Body, Client, EdgeBuilder, Origin, table_with, text};
+use testkit::{Authority, Body, Client, EdgeBuilder, Origin, read_head, table_with, text};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -169,11 +169,7 @@ async fn an_upgrade_gets_http1_where_that_is_spoken() {
         let mut stream = TcpStream::connect(edge.address()).await.unwrap();
         let head = b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
         stream.write_all(head).await.unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(stream.read_u8().await.unwrap());
-        }
-        let answer = String::from_utf8(answer).unwrap().to_lowercase();
+        let answer = read_head(&mut stream).await;
         assert!(answer.starts_with(expected), "{answer}");
         if expected.ends_with("101") {
             stream.write_all(b"ping").await.unwrap();

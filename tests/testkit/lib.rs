@@ -19,7 +19,7 @@ mod users;
 use std::time::{Duration, Instant};
 
 pub use authority::{Authority, Certificate};
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, read_head};
 pub use credulous::credulous_client;
 pub use edge::{Admin, Edge, EdgeBuilder};
 pub use nearside::relay::Relay;
