@@ -54,8 +54,9 @@ fn decisions(criterion: &mut Criterion) {
                     next = (next + 1) % requests.len();
                     let (host, path, client) = &requests[next];
                     let head = RequestHead::get(black_box(host), black_box(path));
-                    let decided = decide(&world, &head, black_box(client), &mut ());
-                    black_box(decided.expect("every request has a route").1.first)
+                    let route = table.router.find(&head).expect("every request has a route");
+                    let forward = table.route(route).forward().expect("every route has a pool");
+                    black_box(decide(&world, forward.lane, black_box(client), &mut ()).map(|it| it.first))
                 });
             });
         }

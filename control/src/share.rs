@@ -11,7 +11,7 @@ use crossbeam_queue::ArrayQueue;
 use serde::{Deserialize, Serialize};
 use steer::Client;
 use steer::client::Spot;
-use steer::decide::decide_in_lane;
+use steer::decide::decide;
 use steer::draw::bytes_hash;
 use steer::ids::{LaneId, RegionId};
 
@@ -74,7 +74,7 @@ impl Samples {
     pub fn predict(&self, snapshot: &Snapshot) -> Shares {
         let mut counts: BTreeMap<RegionId, usize> = BTreeMap::new();
         let mut count = |sample: &Sample| {
-            let decision = decide_in_lane(&snapshot.world(), sample.lane, &sample.client, &mut ());
+            let decision = decide(&snapshot.world(), sample.lane, &sample.client, &mut ());
             if let Ok(decision) = decision {
                 *counts.entry(snapshot.table().placement(decision.first).region).or_default() += 1;
             }

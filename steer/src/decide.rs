@@ -28,11 +28,9 @@ use crate::client::Client;
 use crate::draw::{Purpose, falls_below, lot};
 use crate::effective::{DIAL_WHOLE, Effective, Standing};
 use crate::geo::BATCH;
-use crate::ids::{LaneId, PlacementId, RegionId, RouteId};
-use crate::matching::RequestHead;
+use crate::ids::{LaneId, PlacementId, RegionId};
 use crate::plan::{Class, Key, Ordered, Plan, rounded};
 use crate::ranking::Ranking;
-use crate::router::NoRoute;
 use crate::score::View;
 use crate::signals::{Health, Observed, RAMP_WHOLE, Signals};
 use crate::spec::{OnAllDown, State, Steering};
@@ -82,17 +80,6 @@ pub enum Basis {
     AllDown,
 }
 
-/// Why a request can go nowhere.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Refusal {
-    /// No route.
-    NoRoute(NoRoute),
-    /// The route needs no region: it redirects, or the edge answers.
-    Answered(RouteId),
-    /// The route has no placement to send to.
-    NoCandidate(Cause),
-}
-
 /// Why no placement was left.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cause {
@@ -104,27 +91,11 @@ pub enum Cause {
     Jurisdiction,
 }
 
-/// Decides for a request.
-///
-/// # Errors
-/// [`Refusal`] if no route matches, the route needs no region, or no placement is left.
-pub fn decide<S: Signals, R: Recorder>(
-    world: &World<'_, S>,
-    head: &RequestHead<'_>,
-    client: &Client,
-    recorder: &mut R,
-) -> Result<(RouteId, Decision), Refusal> {
-    let route = world.table.router.find(head).map_err(Refusal::NoRoute)?;
-    let lane = world.table.route(route).forward().ok_or(Refusal::Answered(route))?.lane;
-    let decision = decide_in_lane(world, lane, client, recorder).map_err(Refusal::NoCandidate)?;
-    Ok((route, decision))
-}
-
 /// Decides for a client of a lane.
 ///
 /// # Errors
 /// [`Cause`] if no placement is left.
-pub fn decide_in_lane<S: Signals, R: Recorder>(
+pub fn decide<S: Signals, R: Recorder>(
     world: &World<'_, S>,
     lane: LaneId,
     client: &Client,

@@ -46,7 +46,7 @@ pub mod trace;
 mod compile;
 
 pub use client::{Client, Pop, Spot};
-pub use decide::{Decision, Refusal, World, decide};
+pub use decide::{Decision, World, decide};
 pub use defect::{Defect, KeyPath};
 pub use moment::{Moment, Span};
 pub use spec::Spec;

@@ -130,6 +130,8 @@ pub struct Origin {
     pub placement: PlacementId,
     /// As written: the name of this origin in logs and metrics.
     pub address: String,
+    /// [`name_hash`](crate::draw::name_hash) of it: the subject of its draws.
+    pub hash: u64,
     /// Address or DNS name.
     pub host: OriginHost,
     /// TCP port.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use steer::client::{Client, Pop};
 use steer::decide::decide;
-use steer::matching::RequestHead;
+use steer::ids::LaneId;
 use steer::ranking::Ranked;
 use steer::signals::{Health, Observed, Signals};
 use steer::spec::State;
@@ -50,9 +50,7 @@ fn publisher() -> Publisher {
 
 fn region(publisher: &Publisher) -> String {
     let snapshot = publisher.snapshot();
-    let (_, decision) =
-        decide(&snapshot.world(), &RequestHead::get("www.example.com", "/"), &Client::unknown(1), &mut ())
-            .unwrap();
+    let decision = decide(&snapshot.world(), LaneId::default(), &Client::unknown(1), &mut ()).unwrap();
     snapshot.table().region(snapshot.table().placement(decision.first).region).name.clone()
 }
 

@@ -11,8 +11,7 @@ use http::header::COOKIE;
 use steer::Table;
 use steer::affinity::Affinity;
 use steer::client::Client;
-use steer::draw::name_hash;
-use steer::ids::{OriginId, PlacementId, PoolId, RegionId};
+use steer::ids::{OriginId, PoolId, RegionId};
 use steer::matching::RequestHead;
 
 /// Bytes of the signature that are kept: nobody guesses 128 bits.
@@ -78,8 +77,7 @@ impl AffinityKey {
     }
 
     /// The cookie that names a place, without `Secure`.
-    fn write(&self, pool: &str, region: &str, address: &str, lifetime: Option<steer::Span>) -> String {
-        let origin = name_hash(address);
+    fn write(&self, pool: &str, region: &str, origin: u64, lifetime: Option<steer::Span>) -> String {
         let signature = self.signature(pool, region, origin);
         let age =
             lifetime.map_or_else(String::new, |span| format!("; Max-Age={}", span.as_secs_f64().ceil()));
@@ -109,25 +107,24 @@ impl AffinityKey {
         Affine { client: kept, belongs: Belongs::Place(place) }
     }
 
-    /// The cookie that an answer of an origin must carry, if any. `is_there` says whether the table still has the cookie's
-    /// origin.
+    /// The cookie that an answer of an origin must carry, if any.
     pub(super) fn cookie(
         &self,
         affinity: Option<&Affinity>,
         belongs: Belongs,
         table: &Table,
-        answers: (PlacementId, &str),
+        answers: OriginId,
     ) -> Option<String> {
         let Some(Affinity::Cookie { sticky, lifetime, .. }) = affinity else { return None };
-        let (placement, address) = answers;
-        let placed = table.placement(placement);
-        let actual = Place { region: Some(placed.region), origin: name_hash(address) };
+        let origin = table.origin(answers);
+        let placed = table.placement(origin.placement);
+        let actual = Place { region: Some(placed.region), origin: origin.hash };
         let stays = match belongs {
             Belongs::Place(place) => place == actual || !sticky && place.is_in(table, placed.pool),
             _ => false,
         };
         let names = (&table.pool(placed.pool).name, &table.region(placed.region).name);
-        (!stays).then(|| self.write(names.0, names.1, address, *lifetime))
+        (!stays).then(|| self.write(names.0, names.1, origin.hash, *lifetime))
     }
 }
 
@@ -144,8 +141,7 @@ impl Place {
     /// Whether this is the origin.
     pub(super) fn is(self, table: &Table, origin: OriginId) -> bool {
         let origin = table.origin(origin);
-        Some(table.placement(origin.placement).region) == self.region
-            && name_hash(&origin.address) == self.origin
+        Some(table.placement(origin.placement).region) == self.region && origin.hash == self.origin
     }
 }
 

@@ -8,8 +8,7 @@ use http::HeaderMap;
 use steer::Table;
 use steer::attempt::next_placement;
 use steer::client::Client;
-use steer::decide::{Cause, Decision, decide_in_lane, plan_in_lane};
-use steer::draw::name_hash;
+use steer::decide::{Cause, Decision, decide, plan_in_lane};
 use steer::ids::{OriginId, PlacementId, RouteId};
 use steer::matching::RequestHead;
 use steer::pick::{OriginView, pick, pick_for_key};
@@ -98,7 +97,7 @@ impl Worker {
         };
         let Affine { client, belongs } = self.affine(table, forward, asked);
         let client = client.as_ref().unwrap_or(asked.client);
-        let decision = decide_in_lane(&snapshot.world(), forward.lane, client, &mut ());
+        let decision = decide(&snapshot.world(), forward.lane, client, &mut ());
         let decision = decision.map_err(Refused::no_candidate)?;
         self.remember(&resolved, &decision, client);
         let (picked, origin) = self
@@ -160,10 +159,7 @@ impl Worker {
         belongs: Belongs,
         picked: OriginId,
     ) -> Option<String> {
-        let table = resolved.snapshot.table();
-        let origin = table.origin(picked);
-        let answers = (origin.placement, origin.address.as_str());
-        self.affinity.cookie(forward.affinity.as_ref(), belongs, table, answers)
+        self.affinity.cookie(forward.affinity.as_ref(), belongs, resolved.snapshot.table(), picked)
     }
 
     fn pick_origin(
@@ -197,9 +193,7 @@ impl Worker {
                 let OriginView { trusted, tried, .. } = view(*id);
                 trusted && !tried && place.is(table, *id)
             }),
-            Belongs::Key(key) => {
-                pick_for_key(ids.clone(), view, |id| name_hash(&table.origin(id).address), key)
-            }
+            Belongs::Key(key) => pick_for_key(ids.clone(), view, |id| table.origin(id).hash, key),
             Belongs::Anywhere | Belongs::New => None,
         };
         let picked = kept.or_else(|| pick(ids, view, &mut self.rng.borrow_mut()))?;

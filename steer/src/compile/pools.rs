@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{Compiler, is_dns_name};
 use crate::defect::KeyPath;
+use crate::draw::name_hash;
 use crate::ids::{OriginId, PlacementId, PoolId};
 use crate::moment::Span;
 use crate::spec::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec, Protocol};
@@ -95,7 +96,8 @@ impl Compiler<'_> {
                             "tls = { server_name = \"origin.example.com\" }",
                         );
                     }
-                    self.table.origins.push(Origin { placement: id, address: address.clone(), host, port });
+                    let (address, hash) = (address.clone(), name_hash(address));
+                    self.table.origins.push(Origin { placement: id, address, hash, host, port });
                 }
                 Err(problem) => self.defect(
                     path,

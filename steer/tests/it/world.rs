@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use steer::client::{Client, Pop, Spot};
-use steer::decide::{Cause, Decision, World, decide_in_lane, plan_in_lane};
+use steer::decide::{Cause, Decision, World, decide, plan_in_lane};
 use steer::effective::{Effective, Override};
 use steer::geo::{Place, Point};
 use steer::ids::{LaneId, PlacementId, RegionId};
@@ -114,7 +114,7 @@ impl Setup {
     }
 
     pub(crate) fn decide(&self, client: &Client) -> Result<Decision, Cause> {
-        self.with_world(|world| decide_in_lane(world, LaneId::default(), client, &mut ()))
+        self.with_world(|world| decide(world, LaneId::default(), client, &mut ()))
     }
 
     /// The whole plan; empty where there is none.
