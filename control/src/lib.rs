@@ -7,6 +7,7 @@
 //! - [`document`]: configuration texts, with the position of every mistake.
 //! - [`version`], [`overlay`], [`snapshot`]: what is published. [`publisher`]: the one place that publishes.
 //! - [`vitals`]: what was learnt about origins and placements, kept by name.
+//! - [`uplink`]: whether this edge doubts its own way out.
 //! - [`explain`], [`share`]: questions about decisions, answered by the decision itself.
 //! - [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
 
@@ -18,6 +19,7 @@ pub mod overlay;
 pub mod publisher;
 pub mod share;
 pub mod snapshot;
+pub mod uplink;
 pub mod version;
 pub mod vitals;
 pub mod watch;

@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::document::{self, Finding};
 use crate::overlay::{Overlay, Overridden, RegionOverrides};
 use crate::snapshot::{Snapshot, Vitals};
+use crate::uplink::Uplink;
 use crate::version::{About, Version, fingerprint};
 use crate::vitals::{PlacementKey, Registry};
 
@@ -44,6 +45,9 @@ pub struct Publisher {
     clock: Clock,
     check: TableCheck,
     tables: watch::Sender<u64>,
+    /// Changes whenever a placement's health does.
+    health: watch::Sender<u64>,
+    uplink: Arc<Uplink>,
     inner: Mutex<Inner>,
 }
 
@@ -127,6 +131,8 @@ impl Publisher {
             clock,
             check,
             tables: watch::Sender::new(1),
+            health: watch::Sender::new(0),
+            uplink: Arc::default(),
             inner: Mutex::new(Inner {
                 versions: VecDeque::from([version]),
                 overlay,
@@ -158,6 +164,18 @@ impl Publisher {
     #[must_use]
     pub fn tables(&self) -> watch::Receiver<u64> {
         self.tables.subscribe()
+    }
+
+    /// Tells when the health of some placement has changed.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<u64> {
+        self.health.subscribe()
+    }
+
+    /// What is known of this PoP's own way out.
+    #[must_use]
+    pub const fn uplink(&self) -> &Arc<Uplink> {
+        &self.uplink
     }
 
     /// The published versions, oldest first.
@@ -286,6 +304,9 @@ impl Publisher {
         }
         placement.set_observed(observed);
         snapshot.vitals.set_observed(PlacementId::new(index)?, observed);
+        if before.health != observed.health {
+            self.health.send_modify(|changes| *changes = changes.wrapping_add(1));
+        }
         Some(before)
     }
 

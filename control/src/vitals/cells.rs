@@ -65,11 +65,50 @@ impl OriginCells {
     }
 }
 
-/// What one worker knows of a placement.
+/// What one worker knows of a placement. Two cache lines, shared with nobody who writes.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct PlacementCells {
     in_flight: AtomicU32,
+    answered: AtomicU64,
+    judged: AtomicU64,
+    slow: AtomicU64,
+    excess_us: AtomicU64,
+}
+
+/// What workers have counted of a placement's good answers since they started; differences say what happened in between.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct AnswerCounts {
+    /// Attempts that were answered well. Failures are told one by one, when they happen.
+    pub answered: u64,
+    /// Answers whose class (route and placement) is known well enough to say what is usual.
+    pub judged: u64,
+    /// Of those judged, the ones that began later than is usual for their class.
+    pub slow: u64,
+    /// Of those judged, how much later than the median of their class they began, added up, in microseconds.
+    pub excess_us: u64,
+}
+
+impl AnswerCounts {
+    /// What was counted since `before`.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            answered: self.answered.wrapping_sub(before.answered),
+            judged: self.judged.wrapping_sub(before.judged),
+            slow: self.slow.wrapping_sub(before.slow),
+            excess_us: self.excess_us.wrapping_sub(before.excess_us),
+        }
+    }
+
+    pub(super) const fn plus(self, other: Self) -> Self {
+        Self {
+            answered: self.answered.wrapping_add(other.answered),
+            judged: self.judged.wrapping_add(other.judged),
+            slow: self.slow.wrapping_add(other.slow),
+            excess_us: self.excess_us.wrapping_add(other.excess_us),
+        }
+    }
 }
 
 impl PlacementCells {
@@ -87,5 +126,28 @@ impl PlacementCells {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
+    }
+
+    /// An attempt was answered well. `lateness` says how it compares with its class, if that is known: whether it is slow, and
+    /// by how many microseconds it is later than the median.
+    pub fn answered(&self, lateness: Option<(bool, u64)>) {
+        let add = |cell: &AtomicU64, n: u64| cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+        add(&self.answered, 1);
+        if let Some((is_slow, excess_us)) = lateness {
+            add(&self.judged, 1);
+            add(&self.slow, u64::from(is_slow));
+            add(&self.excess_us, excess_us);
+        }
+    }
+
+    /// What was counted so far. Another thread may see one number a request older than another.
+    #[must_use]
+    pub fn counts(&self) -> AnswerCounts {
+        AnswerCounts {
+            answered: self.answered.load(Relaxed),
+            judged: self.judged.load(Relaxed),
+            slow: self.slow.load(Relaxed),
+            excess_us: self.excess_us.load(Relaxed),
+        }
     }
 }

@@ -8,5 +8,5 @@
 mod cells;
 mod registry;
 
-pub use cells::{OriginCells, PlacementCells};
+pub use cells::{AnswerCounts, OriginCells, PlacementCells};
 pub use registry::{OriginKey, OriginVitals, PlacementKey, PlacementVitals, Registry};

@@ -11,7 +11,7 @@ use steer::ids::{OriginId, PlacementId};
 use steer::signals::Observed;
 use steer::{Moment, Table};
 
-use super::cells::{OriginCells, PlacementCells};
+use super::cells::{AnswerCounts, OriginCells, PlacementCells};
 
 /// What tells placements apart across tables.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -121,6 +121,12 @@ impl PlacementVitals {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.cells.iter().map(PlacementCells::in_flight).sum()
+    }
+
+    /// What all workers have counted of its good answers.
+    #[must_use]
+    pub fn counts(&self) -> AnswerCounts {
+        self.cells.iter().map(PlacementCells::counts).fold(AnswerCounts::default(), AnswerCounts::plus)
     }
 
     /// What is observed.

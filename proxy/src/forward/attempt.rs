@@ -22,7 +22,7 @@ use super::origin::Origin;
 use super::replay::{InboundError, ToOrigin};
 use crate::connect::{PathTimes, Purpose};
 use crate::observe::Reason;
-use crate::worker::Worker;
+use crate::worker::{FailureKind, Worker};
 
 /// The head of an answer, with the connection that the rest comes over.
 pub(crate) struct Answer {
@@ -178,7 +178,7 @@ pub(crate) async fn attempt(
             conn.retire();
         }
         if how == How::Reset && !conn.is_reused {
-            worker.report_failure(origin, conn.channel().number);
+            worker.report_failure(origin, FailureKind::Broken, conn.channel().number);
         }
         return Err(Failed { how, progress });
     }

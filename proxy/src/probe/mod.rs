@@ -26,7 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use keeper::Keeper;
 pub(crate) use series::{ProbeSeries, RESULTS as PROBE_RESULTS};
 
-use crate::worker::{ConnectionFailure, OriginTlsStore};
+use crate::worker::{Failure, FailureKind, OriginTlsStore};
 
 /// How often health is looked at without an event: ramps grow, holds end.
 const HEALTH_TICK: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ const EARLY: Duration = Duration::from_secs(3);
 pub(crate) struct Parts {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) origin_tls: Arc<OriginTlsStore>,
-    pub(crate) failures: mpsc::Receiver<ConnectionFailure>,
+    pub(crate) failures: mpsc::Receiver<Failure>,
     pub(crate) series: Arc<ProbeSeries>,
     /// Set once every placement was heard of, or has proved silent.
     pub(crate) first_round: watch::Sender<bool>,
@@ -82,7 +82,9 @@ async fn run(parts: Parts) {
                 resolving = resolver.reconcile();
             }
             Some(failure) = failures.recv() => {
-                if let Some(origin) = keeper.refused(&failure.origin.key, failure.connection) {
+                if failure.kind != FailureKind::Bad
+                    && let Some(origin) = keeper.refused(&failure.origin.key, failure.connection)
+                {
                     rounds.burst(&origin);
                 }
             }

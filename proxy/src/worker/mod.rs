@@ -45,17 +45,34 @@ pub(crate) struct Parts {
     pub(crate) shard: Arc<Shard>,
     pub(crate) origin_tls: Arc<OriginTlsStore>,
     pub(crate) affinity: Arc<AffinityKey>,
-    pub(crate) failures: mpsc::Sender<ConnectionFailure>,
+    pub(crate) failures: mpsc::Sender<Failure>,
     pub(crate) sinks: (Option<LogSink>, Option<SpanSink>),
     pub(crate) seed: u64,
 }
 
-/// A connection to an origin failed: the prober wants to know at once.
+/// An attempt failed: the prober wants to know at once.
 #[derive(Debug)]
-pub(crate) struct ConnectionFailure {
+pub(crate) struct Failure {
     pub(crate) origin: Arc<OriginVitals>,
-    /// Tells connections apart, within one worker.
+    pub(crate) kind: FailureKind,
+    /// Tells connections apart, within this edge.
     pub(crate) connection: u64,
+    /// The network of the client whose request failed (its key in decisions), and a hash of the route: one client's bad
+    /// requests to one route say little. 0 where no client asked.
+    pub(crate) client: u64,
+    pub(crate) route: u64,
+}
+
+/// What a failure says of an origin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FailureKind {
+    /// No connection could be made.
+    Unreachable,
+    /// A connection that had just been made broke before an answer.
+    Broken,
+    /// The attempt ended badly in another way: an older connection that broke, no answer in time, an answer that was no HTTP,
+    /// a gateway's error status, an answer that broke off.
+    Bad,
 }
 
 /// One thread's share of the edge.
@@ -72,7 +89,7 @@ pub(crate) struct Worker {
     pub(crate) stopping: Rc<Stopping>,
     samples: Arc<Samples>,
     affinity: Arc<AffinityKey>,
-    failures: mpsc::Sender<ConnectionFailure>,
+    failures: mpsc::Sender<Failure>,
     view: RefCell<View>,
     rng: RefCell<Rng>,
     nothing: Arc<RequestSeries>,
@@ -150,9 +167,10 @@ impl Worker {
         &self.nothing
     }
 
-    /// Tells the prober that a connection failed. If it has too much to do already, it knows.
-    pub(crate) fn report_failure(&self, origin: &Rc<Origin>, connection: u64) {
+    /// Tells the prober that an attempt failed. If it has too much to do already, it knows.
+    pub(crate) fn report_failure(&self, origin: &Rc<Origin>, kind: FailureKind, connection: u64) {
         let connection = (self.index as u64 + 1) << 48 | connection;
-        let _ = self.failures.try_send(ConnectionFailure { origin: origin.vitals.clone(), connection });
+        let origin = origin.vitals.clone();
+        let _ = self.failures.try_send(Failure { origin, kind, connection, client: 0, route: 0 });
     }
 }
