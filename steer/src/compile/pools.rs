@@ -7,6 +7,7 @@ use crate::defect::KeyPath;
 use crate::draw::name_hash;
 use crate::ids::{OriginId, PlacementId, PoolId};
 use crate::moment::Span;
+use crate::retry::Budgets;
 use crate::spec::{OriginTlsSpec, PlacementSpec, PoolSpec, ProbeKind, ProbeSpec, Protocol};
 use crate::table::{Origin, OriginHost, OriginTls, OriginTlsConfig, Placement, Pool, Probe};
 
@@ -35,6 +36,7 @@ impl Compiler<'_> {
                 probe,
                 tls,
                 protocol: spec.protocol,
+                budgets: Budgets::default(),
                 placements: start..self.table.placements.len(),
             });
         }
