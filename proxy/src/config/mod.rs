@@ -88,6 +88,8 @@ pub struct Limits {
     pub http2_resets: usize,
     pub first_byte_timeout: Duration,
     pub replay_bytes: usize,
+    /// See `limits.replay_total_bytes`.
+    pub replay_total_bytes: usize,
     pub origin_idle_timeout: Span,
     pub warm_connections: usize,
     pub readiness_grace: Duration,
@@ -272,6 +274,7 @@ impl Reader {
             http2_resets: limits.http2_resets as usize,
             first_byte_timeout: bounded("first_byte_timeout", limits.first_byte_timeout, ms),
             replay_bytes: limits.replay_bytes as usize,
+            replay_total_bytes: 64 << 20,
             origin_idle_timeout: bounded("origin_idle_timeout", limits.origin_idle_timeout, s).into(),
             warm_connections: limits.warm_connections as usize,
             readiness_grace: bounded("readiness_grace", limits.readiness_grace, Span::ZERO),

@@ -13,7 +13,7 @@ use super::attempt::How;
 use super::conn::Conn;
 use super::origin::Origin;
 use crate::connect::{ConnectError, PathTimes, Purpose, open};
-use crate::worker::{FailureKind, Worker};
+use crate::worker::{Blame, FailureKind, Worker};
 
 /// A connection that is being opened for several requests.
 #[derive(Default)]
@@ -123,6 +123,6 @@ async fn connect_alone(
     };
     let now = worker.clock.now();
     origin.cells().failed(now.since(started).as_millis_f64(), now);
-    worker.report_failure(origin, FailureKind::Unreachable, 0);
+    worker.report_failure(origin, FailureKind::Unreachable, 0, Blame::default());
     Err(how)
 }
