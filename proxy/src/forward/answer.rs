@@ -24,7 +24,7 @@ use crate::worker::{Direct, Target, Worker};
 
 /// The answer to a request that no attempt could get answered: 502 where an answer was bad, 503 where there was nowhere to
 /// go, 504 where it was too late.
-pub(super) fn give_up(worker: &Worker, failed: &Failed, nature: Nature, cause: Cause) -> Refused {
+pub(super) fn give_up(worker: &Worker, failed: &Failed, nature: Nature, cause: Cause, begun: u32) -> Refused {
     let may_have_run = failed.ending.may_have_run() && !nature.is_safe();
     let nowhere = cause == Cause::LeastBad || failed.how == How::Abandoned;
     if nowhere && !may_have_run {
@@ -46,7 +46,7 @@ pub(super) fn give_up(worker: &Worker, failed: &Failed, nature: Nature, cause: C
         How::NoUpgrade => (failed.how.reason(), "this is served over HTTP/2 alone, without upgrades"),
         _ if may_have_run => (Reason::Uncertain, "no answer came, and the request may have been carried out"),
         How::Connect | How::ConnectTimeout => (failed.how.reason(), "no region could be reached"),
-        _ if cause == Cause::UsedUp => (Reason::RetriesExhausted, "no region answered"),
+        _ if begun > 1 => (Reason::RetriesExhausted, "no region answered"),
         How::Timeout | How::Abandoned => (failed.how.reason(), "the answer took too long"),
         How::Reset | How::Unprocessed | How::GatewayError => (failed.how.reason(), "the answer broke off"),
         How::Protocol => (failed.how.reason(), "the answer was not valid"),

@@ -126,6 +126,9 @@ pub(crate) struct Times {
     pub(crate) max_idle: Span,
 }
 
+/// How often an attempt goes on with another connection after a warm one turned out dead.
+const MAX_RENEWED: u32 = 2;
+
 /// Sends a request.
 pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answer, Failed> {
     let (worker, origin) = (request.worker, &request.target.origin);
@@ -142,12 +145,18 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
         Some(conn) => conn,
         None => open().await?,
     };
+    let mut renewed = 0;
     loop {
         if conn.sender().ready().await.is_err() {
-            // Closed while it lay unused.
-            origin.forget_idle();
-            conn = open().await?;
-            continue;
+            if conn.is_reused && renewed < MAX_RENEWED {
+                // Closed while it lay unused.
+                renewed += 1;
+                origin.forget_idle();
+                conn = open().await?;
+                continue;
+            }
+            worker.report_failure(origin, FailureKind::Broken, conn.channel().number, request.blame);
+            return Err(Failed::new(How::Reset, Ending::NotSent));
         }
         let dispatched_at = worker.clock.now();
         request.dispatched_at.set(Some(dispatched_at));
@@ -180,7 +189,9 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
             _ if handed_back || unwritten.holds() => Ending::NotSent,
             _ => Ending::Unanswered,
         };
-        if conn.is_reused && how == How::Reset && request.may_repeat(ending) {
+        let is_old = conn.is_reused && matches!(how, How::Reset | How::Unprocessed);
+        if is_old && renewed < MAX_RENEWED && request.may_repeat(ending) {
+            renewed += 1;
             origin.forget_idle();
             conn = open().await?;
             continue;

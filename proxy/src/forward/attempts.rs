@@ -17,12 +17,10 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use http::request::Parts;
 use steer::Moment;
 use steer::attempt::{Ending, Nature, Reach, reach};
-use steer::signals::Health;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 
@@ -31,13 +29,9 @@ use super::discard::discard;
 use super::outbound::Outbound;
 use super::record::{Attempted, Record};
 use super::replay::Inbound;
+use super::wait::{Step, Wait};
 use crate::observe::SpanId;
 use crate::worker::{Asked, Blame, Onward, Target, Tried, Worker};
-
-/// How long a request waits where nothing else is left to try, once its placement is in trouble.
-const LAST_HOPE: Duration = Duration::from_secs(2);
-/// How long it waits for the budget to allow a second attempt.
-const BUDGET_WAIT: Duration = Duration::from_millis(25);
 
 /// The kinds of attempts, as indices of [`crate::observe::KINDS`].
 pub(super) const FIRST: usize = 0;
@@ -58,9 +52,9 @@ pub(super) struct Sent<'a> {
 
 /// How far a request has come.
 pub(super) struct Progress {
-    tried: Tried,
+    pub(super) tried: Tried,
     /// Attempts that were begun.
-    begun: u32,
+    pub(super) begun: u32,
     /// What everything that has happened still allows.
     reach: Reach,
 }
@@ -139,11 +133,9 @@ impl<'a> Sent<'a> {
         if progress.reach == Reach::Nowhere || is_clients {
             return Err(Cause::Final);
         }
-        if target.is_least_bad {
-            return Err(Cause::LeastBad);
-        }
+        let nobody = if target.is_least_bad { Cause::LeastBad } else { Cause::UsedUp };
         if progress.begun >= retry.attempts {
-            return Err(Cause::UsedUp);
+            return Err(nobody);
         }
         let is_free = matches!(failed.ending, Ending::NotSent | Ending::Unprocessed);
         let now = self.worker.clock.now();
@@ -154,7 +146,7 @@ impl<'a> Sent<'a> {
             progress.tried = Tried::default();
             next = self.next_target(target, progress, retry.attempts);
         }
-        let next = next.ok_or(Cause::UsedUp)?;
+        let next = next.ok_or(nobody)?;
         if is_free || target.origin.placement.may_retry(target.budgets, now) {
             Ok(next)
         } else {
@@ -162,7 +154,7 @@ impl<'a> Sent<'a> {
         }
     }
 
-    fn next_target(&self, from: &Target, progress: &Progress, attempts: u32) -> Option<Target> {
+    pub(super) fn next_target(&self, from: &Target, progress: &Progress, attempts: u32) -> Option<Target> {
         let onward = Onward { reach: progress.reach, is_last: progress.begun + 1 >= attempts };
         self.worker.next_target(self.asked, &from.origin, &progress.tried, onward)
     }
@@ -204,12 +196,12 @@ impl<'a> Sent<'a> {
     }
 
     /// Whether a second attempt may run beside the first.
-    fn may_hedge(&self, target: &Target) -> bool {
+    pub(super) fn may_hedge(&self, target: &Target) -> bool {
         self.nature.is_safe() && self.body.is_none() && !self.is_upgrade && target.route.retry().hedge
     }
 
     /// Whether it may go on if this attempt never ends.
-    fn may_leave(&self, target: &Target) -> bool {
+    pub(super) fn may_leave(&self, target: &Target) -> bool {
         reach(Ending::Unanswered, self.nature, self.body.is_whole(), target.route.retry()) > Reach::Nowhere
     }
 
@@ -371,109 +363,5 @@ impl Raced {
 
     fn failed(target: &Rc<Target>, failed: Failed) -> Self {
         Self::Failed { target: target.clone(), failed }
-    }
-}
-
-/// What a request does while it waits.
-enum Step {
-    Wait,
-    /// It is sent a second time.
-    Second(Target),
-    /// It leaves its attempt.
-    Leave,
-}
-
-/// When a request that waits for an answer does something about it.
-struct Wait {
-    /// When to look again.
-    alarm: Option<Instant>,
-    /// When its answer counts as late; `None` if it can do nothing about it.
-    late_at: Option<Instant>,
-    /// Whether it may be sent a second time only because it is late.
-    may_hedge: bool,
-    /// When it gives up, for want of anything else to try.
-    hope_ends_at: Option<Instant>,
-    deadline: Option<Instant>,
-}
-
-impl Wait {
-    fn of(sent: &Sent<'_>, target: &Target) -> Self {
-        let (may_hedge, may_leave) = (sent.may_hedge(target), sent.may_leave(target));
-        let now = (may_hedge || may_leave || target.is_least_bad).then(Instant::now);
-        let (late_after, is_known) = target.class.late_after(target.latency_ms);
-        let mut wait = Self {
-            alarm: None,
-            late_at: now.filter(|_| may_hedge || may_leave).map(|now| now + late_after),
-            may_hedge: may_hedge && is_known,
-            hope_ends_at: now.filter(|_| target.is_least_bad).map(|now| now + LAST_HOPE),
-            deadline: sent.deadline,
-        };
-        wait.set_alarm(wait.late_at);
-        wait
-    }
-
-    fn set_alarm(&mut self, at: Option<Instant>) {
-        self.alarm = at.into_iter().chain(self.hope_ends_at).chain(self.deadline).min();
-    }
-
-    /// Whether it wants to know of changes of health.
-    fn listens(&self, now: Instant) -> bool {
-        self.late_at.is_some_and(|late| late <= now)
-    }
-
-    /// What to do at `now`, woken by the alarm or by a change of health.
-    fn step(
-        &mut self,
-        sent: &Sent<'_>,
-        target: &Target,
-        progress: &mut Progress,
-        now: Instant,
-        second_runs: bool,
-    ) -> Step {
-        if self.hope_ends_at.is_some_and(|ends| ends <= now) {
-            return Step::Leave;
-        }
-        self.set_alarm(self.late_at.filter(|late| *late > now));
-        if !self.listens(now) || second_runs || target.is_least_bad {
-            return Step::Wait;
-        }
-        let health = target.origin.placement.health();
-        let (is_doubted, is_down) = match health {
-            Health::Suspect => (true, false),
-            Health::Down | Health::Held => (true, true),
-            Health::Unknown | Health::Up | Health::Recovering => (false, false),
-        };
-        let is_twice = sent.may_hedge(target);
-        let hedges = std::mem::take(&mut self.may_hedge);
-        let may_leave = is_twice || is_down && sent.may_leave(target);
-        if !may_leave || !(hedges || is_doubted) {
-            return Step::Wait;
-        }
-        let attempts = target.route.retry().attempts;
-        progress.tried.add(&target.origin);
-        let next =
-            (progress.begun < attempts).then(|| sent.next_target(target, progress, attempts)).flatten();
-        let Some(next) = next else {
-            if is_down {
-                let ends_at = *self.hope_ends_at.get_or_insert(now + LAST_HOPE);
-                self.set_alarm(Some(ends_at));
-            }
-            return Step::Wait;
-        };
-        if !is_twice {
-            // The retry that follows pays.
-            return Step::Leave;
-        }
-        let (placement, at) = (&target.origin.placement, sent.worker.clock.now());
-        if hedges && placement.may_hedge(target.budgets, at) {
-            return Step::Second(next);
-        }
-        if is_doubted && placement.may_retry(target.budgets, at) {
-            return Step::Second(next);
-        }
-        if is_doubted {
-            self.set_alarm(Some(now + BUDGET_WAIT));
-        }
-        Step::Wait
     }
 }

@@ -21,6 +21,7 @@ mod record;
 mod relay;
 mod replay;
 mod upgrade;
+mod wait;
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -152,7 +153,7 @@ async fn run(
             (target, *answer, if begun > 1 { Reason::RetriesExhausted } else { Reason::None })
         }
         End::Failed { failed, cause, .. } => {
-            return refuse(record, &give_up(worker, &failed, nature, cause));
+            return refuse(record, &give_up(worker, &failed, nature, cause, begun));
         }
         End::Deadline => return refuse(record, &Refused::DEADLINE),
     };
