@@ -150,6 +150,7 @@ impl<'a> Sent<'a> {
         if is_free || target.origin.placement.may_retry(target.budgets, now) {
             Ok(next)
         } else {
+            target.origin.series.retries_denied.one();
             Err(Cause::UsedUp)
         }
     }

@@ -113,6 +113,8 @@ pub(crate) fn outcome_reason(outcome: &str) -> Reason {
 #[derive(Debug, Default)]
 pub(crate) struct RegionSeries {
     pub(crate) attempts: [[Tally; OUTCOMES.len()]; KINDS.len()],
+    /// Requests that were not sent again because the budget was used up.
+    pub(crate) retries_denied: Tally,
     pub(crate) connections_idle: Tally,
     pub(crate) connections_active: Tally,
     pub(crate) connections_opened: Tally,
