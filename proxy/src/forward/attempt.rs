@@ -21,6 +21,7 @@ use super::outbound::Outbound;
 use super::replay::InboundError;
 use crate::connect::PathTimes;
 use crate::observe::Reason;
+use crate::request::grpc_is_unavailable;
 use crate::worker::{Blame, FailureKind, Worker};
 
 /// The head of an answer, with the connection that the rest comes over.
@@ -138,7 +139,7 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
     let purpose = request.purpose();
     let open = async || {
         // Boxed: most requests find a warm connection, and should not carry the room that connecting takes.
-        let opened = Box::pin(connect(worker, origin, times.path, purpose)).await;
+        let opened = Box::pin(connect(worker, origin, times.path, purpose, request.blame)).await;
         opened.map_err(|how| Failed::new(how, Ending::NotSent))
     };
     let mut conn = match origin.checkout(started, times.max_idle, purpose) {
@@ -214,7 +215,7 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
 fn judge(request: &Outbound<'_>, answer: Answer, took: Span) -> Result<Answer, Failed> {
     let (worker, origin) = (request.worker, &request.target.origin);
     let status = answer.response.status();
-    if is_gateway_error(status) {
+    if is_gateway_error(status) || grpc_is_unavailable(answer.response.headers()) {
         let number = answer.lease.conn.channel().number;
         worker.report_failure(origin, FailureKind::Bad, number, request.blame);
     } else {

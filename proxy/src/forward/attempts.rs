@@ -214,7 +214,8 @@ impl<'a> Sent<'a> {
         let mut first = Some(pin!(attempt(&outbound, times)));
         let mut second: Option<(Run, Attempt<'_>)> = None;
         let mut wait = Wait::of(self, target);
-        let mut timer = wait.alarm.map(|at| Box::pin(sleep_until(at)));
+        // Made in any case, which costs nothing until it is first asked.
+        let mut timer = pin!(sleep_until(wait.alarm.unwrap_or_else(Instant::now)));
         let mut trouble: Option<Pin<Box<Notified<'_>>>> = None;
         loop {
             let event = poll_fn(|cx| {
@@ -228,9 +229,7 @@ impl<'a> Sent<'a> {
                 {
                     return Poll::Ready(Event::Second(ended));
                 }
-                if let Some(timer) = &mut timer
-                    && timer.as_mut().poll(cx).is_ready()
-                {
+                if wait.alarm.is_some() && timer.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Event::Alarm);
                 }
                 match &mut trouble {
@@ -309,7 +308,9 @@ impl<'a> Sent<'a> {
                             return Raced::failed(target, Failed::new(How::Abandoned, Ending::Unanswered));
                         }
                     }
-                    timer = wait.alarm.map(|at| Box::pin(sleep_until(at)));
+                    if let Some(at) = wait.alarm {
+                        timer.as_mut().reset(at);
+                    }
                 }
             }
         }
