@@ -5,7 +5,7 @@
 //! REFUSED_STREAM or by GOAWAY with an earlier stream, else by 421 or 425. Everything else may have run.
 //!
 //! A warm connection that turns out dead is nobody's failure: origins close connections that lie unused. If not a byte was
-//! written, or the request may be sent again anyway, the same attempt goes on with a new connection.
+//! written, or the request is safe to repeat, the same attempt goes on with a new connection.
 
 use std::time::Duration;
 
@@ -191,7 +191,7 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
             _ => Ending::Unanswered,
         };
         let is_old = conn.is_reused && matches!(how, How::Reset | How::Unprocessed);
-        if is_old && renewed < MAX_RENEWED && request.may_repeat(ending) {
+        if is_old && renewed < MAX_RENEWED && request.may_renew(ending) {
             renewed += 1;
             origin.forget_idle();
             conn = open().await?;

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, header};
 use steer::Moment;
-use steer::attempt::{Ending, Nature, Reach, reach};
+use steer::attempt::{Ending, Nature};
 
 use super::conn::Conn;
 use super::replay::{Inbound, ToOrigin};
@@ -89,9 +89,9 @@ impl Outbound<'_> {
         if self.is_upgrade { Purpose::Upgrade } else { Purpose::Requests }
     }
 
-    /// Whether it may be sent to the same origin again after an attempt ended so.
-    pub(super) fn may_repeat(&self, ending: Ending) -> bool {
-        let retry = self.target.route.retry();
-        reach(ending, self.nature, self.body.is_whole(), retry) > Reach::Nowhere
+    /// Whether the same attempt may go on with another connection after the one before ended so: what cannot have run, and
+    /// what is safe. Everything else goes on as another attempt, if it may.
+    pub(super) fn may_renew(&self, ending: Ending) -> bool {
+        self.body.is_whole() && (self.nature.is_safe() || !ending.may_have_run())
     }
 }

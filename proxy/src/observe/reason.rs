@@ -101,9 +101,7 @@ impl Reason {
             Self::OriginTimeout => "The origin took too long to begin its answer.",
             Self::HedgeWon => "It was answered by a second attempt that was made because the first was late.",
             Self::Loop => "The request has passed through this PoP before.",
-            Self::UplinkSuspected => {
-                "Nothing answers, neither a region nor a reference: this PoP's uplink is suspected."
-            }
+            Self::UplinkSuspected => "Nothing answers, no region and no reference: the uplink is suspected.",
         }
     }
 
