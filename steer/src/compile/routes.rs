@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use super::{Compiler, NOWHERE, is_dns_name};
 use crate::defect::KeyPath;
 use crate::ids::{PoolId, RouteId};
-use crate::retry::Retry;
 use crate::route::{Action, Forward, Route};
 use crate::router::{Claim, Router};
 use crate::spec::{PolicySpec, RouteSpec, Steering};
@@ -150,7 +149,7 @@ impl<'a> Compiler<'a> {
             lane,
             path: new_path,
             host,
-            retry: Retry::default(),
+            retry: self.retry(spec, &path.key("retry")),
             affinity: self.affinity(spec, &path.key("affinity")),
             headers: self.header_rules(spec.request_headers.as_ref(), &headers),
             timeouts: self.timeouts(spec, &path.key("timeouts")),
