@@ -21,6 +21,7 @@
 mod accrual;
 mod cusum;
 mod damping;
+mod ejection;
 mod guard;
 mod lateness;
 mod origin;
@@ -35,7 +36,7 @@ pub use damping::Damping;
 pub use guard::{Guard, Other, is_common, may_eject};
 pub use lateness::Lateness;
 pub use origin::{Origin, OriginHealth};
-pub use placement::{Event, Placement};
+pub use placement::{Event, Placement, Surroundings};
 pub use ramp::{beside, most_recovered};
 pub use slowness::{Excess, Slowness};
 pub use uplink::{Silence, UNREADY_AFTER, Uplink};
