@@ -63,6 +63,11 @@ impl Relay {
         self.round_trip_ms.fetch_add(ms, Relaxed);
     }
 
+    /// Makes the way so long, from the next byte on; what is under way already keeps its time.
+    pub fn set_round_trip(&self, ms: u64) {
+        self.round_trip_ms.store(ms, Relaxed);
+    }
+
     /// The round trip that it adds, in ms.
     #[must_use]
     pub fn round_trip_ms(&self) -> u64 {

@@ -12,13 +12,15 @@
 //! - [`geo`], [`client`]: places, distances, and what is known of the requester.
 //! - [`effective`], [`ranking`], [`signals`], [`failback`]: the other inputs, each already reduced to what a decision needs:
 //!   states and weights with overrides, published latencies, observed health.
-//! - [`mod@decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`attempt`]: what follows a failure.
+//! - [`mod@decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`attempt`], [`retry`], [`budget`]: what
+//!   follows a failure. [`usual`]: how long answers usually take.
 //! - [`health`], [`estimate`], [`ewma`]: the state machines that turn events and samples into those inputs.
 //!
 //! Left out: doing anything. This crate decides; the proxy performs.
 
 pub mod affinity;
 pub mod attempt;
+pub mod budget;
 pub mod client;
 pub mod decide;
 pub mod defect;
@@ -35,6 +37,7 @@ pub mod moment;
 pub mod pick;
 pub mod plan;
 pub mod ranking;
+pub mod retry;
 pub mod route;
 pub mod router;
 pub mod score;
@@ -42,6 +45,7 @@ pub mod signals;
 pub mod spec;
 pub mod table;
 pub mod trace;
+pub mod usual;
 
 mod compile;
 

@@ -6,6 +6,7 @@ use crate::affinity::Affinity;
 use crate::ids::LaneId;
 use crate::matching::{Conditions, Pattern, RequestHead};
 use crate::moment::Span;
+use crate::retry::Retry;
 use crate::spec::Scheme;
 
 /// The rule that leads requests somewhere.
@@ -56,6 +57,8 @@ pub struct Forward {
     pub path: NewPath,
     /// The `Host` that origins see; `None` is the client's.
     pub host: Option<String>,
+    /// When and where they may be sent again.
+    pub retry: Retry,
     /// What is changed of their header.
     pub headers: HeaderRules,
     /// What keeps clients where they were.

@@ -12,6 +12,7 @@ use std::ops::Range;
 use crate::geo::{Continent, Country, Place, Point, Points};
 use crate::ids::{LaneId, OriginId, PlacementId, PoolId, RegionId, RouteId};
 use crate::moment::Span;
+use crate::retry::Budgets;
 use crate::route::Route;
 use crate::router::Router;
 use crate::spec::{Failback, OnAllDown, ProbeKind, Protocol, State, Steering, TlsProfile};
@@ -67,6 +68,8 @@ pub struct Pool {
     pub tls: Option<OriginTls>,
     /// What is spoken to its origins.
     pub protocol: Protocol,
+    /// How much of its requests may be sent again.
+    pub budgets: Budgets,
     /// Its placements, as a range of `Table::placements`.
     pub placements: Range<usize>,
 }

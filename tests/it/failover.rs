@@ -42,6 +42,37 @@ async fn no_request_fails_when_a_region_dies_and_returns() {
     assert!(edge.access_log().iter().any(|line| line["region"] == "far"), "far has served");
 }
 
+/// Connections that were open when a region fell silent never say another word. None of them may be used after its return.
+#[tokio::test]
+async fn connections_left_over_from_a_silent_region_do_not_poison_its_return() {
+    let (relay, near, _far, edge) = two_regions().await;
+    let address = edge.address();
+    let mut users = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        users.spawn(async move { Client::connect(address).await.get("/").await.status });
+    }
+    while let Some(status) = users.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+    // Silent, connected all the same.
+    relay.set_round_trip(3_600_000);
+    until("near is down", async || edge.admin.region_health("near").await == "down").await;
+    relay.set_round_trip(1);
+    until("near recovers", async || edge.admin.region_health("near").await == "recovering").await;
+    let before = near.requests().len();
+    let mut client = Client::connect(address).await;
+    let mut number = 0;
+    until("near serves", async || {
+        number += 1;
+        // Many client networks, since the ramp lets a tenth of them in first.
+        let from = format!("203.0.{}.1", number % 250);
+        let stored = client.ask(Method::POST, "/", &[("x-forwarded-for", &from)], "order").await;
+        assert_eq!(stored.status, 200, "{}", stored.text());
+        near.requests().len() >= before + 10
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn requests_under_way_when_their_region_dies_are_answered_by_the_next() {
     let near = Origin::with(|_| std::future::pending()).await;

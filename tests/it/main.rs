@@ -4,6 +4,7 @@
 
 mod access_log;
 mod affinity;
+mod attempts;
 mod bounds;
 mod cities;
 mod control;

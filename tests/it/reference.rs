@@ -122,7 +122,7 @@ fn every_scenario_is_valid_and_explains_itself() {
         names.push(name);
     }
     names.sort();
-    assert_eq!(names, ["active-passive", "canary", "geography", "latency"]);
+    assert_eq!(names, ["active-passive", "canary", "geography", "latency", "retries"]);
 }
 
 /// Name, kind and labels of a metric.

@@ -92,7 +92,7 @@ impl Schema {
     fn unknown(&self, at: &KeyPath, key: &str) -> Mistake {
         let known: Vec<&str> = self
             .find(at)
-            .and_then(|schema| schema.get("properties"))
+            .and_then(|schema| self.target(schema).get("properties"))
             .and_then(Value::as_object)
             .map(|properties| properties.keys().map(String::as_str).collect())
             .unwrap_or_default();
@@ -232,25 +232,28 @@ impl Schema {
 
     /// The schema of the value at `path`.
     fn find(&self, path: &KeyPath) -> Option<&Value> {
-        path.0.iter().try_fold(self.resolve(&self.root), |schema, step| {
-            let next = match step {
+        let found = path.0.iter().try_fold(&self.root, |schema, step| {
+            let schema = self.target(schema);
+            match step {
                 Step::Key(key) => {
                     let named = schema.get("properties").and_then(|properties| properties.get(key));
                     named.or_else(|| schema.get("additionalProperties").filter(|schema| schema.is_object()))
                 }
                 Step::Index(_) => schema.get("items"),
-            };
-            next.map(|schema| self.resolve(schema))
-        })
+            }
+        });
+        found.map(|schema| self.resolve(schema))
     }
 
+    /// What a schema says of its value: an example beside a reference is all that is looked for here.
     fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
-        // A reference with a description beside it keeps its keywords; what is looked for here stands behind it.
+        if schema.get("examples").is_some() { schema } else { self.target(schema) }
+    }
+
+    /// The schema behind references, which has the keys.
+    fn target<'a>(&'a self, schema: &'a Value) -> &'a Value {
         let reference = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
-        match reference.and_then(|pointer| self.root.pointer(pointer)) {
-            Some(target) if schema.get("examples").is_none() => self.resolve(target),
-            _ => schema,
-        }
+        reference.and_then(|pointer| self.root.pointer(pointer)).map_or(schema, |target| self.target(target))
     }
 }
 

@@ -128,3 +128,23 @@ fn syntax_errors_are_told_with_their_place() {
     assert!(found[0].problem.starts_with("this is not TOML"), "{found:?}");
     assert_eq!(found[0].line, 1);
 }
+
+#[test]
+fn keys_below_a_section_with_an_example_have_examples_of_their_own() {
+    let text = GOOD.replace(
+        "pool = \"web\"",
+        "pool = \"web\"\nretry = { atempts = 2, statuses = [404, \"x\"], idempotency_key = \"world\" }",
+    );
+    let found = compile(&text).unwrap_err();
+    let told: Vec<(&str, &str)> =
+        found.iter().map(|finding| (finding.problem.as_str(), finding.example.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("there is no key \"atempts\" here; did you mean \"attempts\"?", "attempts = 2"),
+            ("404 is less than 500", "statuses = [503]"),
+            ("a whole number is expected, this is the string \"x\"", "statuses = [503]"),
+            ("\"world\" is not one of \"off\", \"region\", \"global\"", "idempotency_key = \"region\""),
+        ]
+    );
+}

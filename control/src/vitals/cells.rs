@@ -111,6 +111,11 @@ impl AnswerCounts {
     }
 }
 
+/// For cells of which this thread is the only writer.
+fn add(cell: &AtomicU64, n: u64) {
+    cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+}
+
 impl PlacementCells {
     /// A request began here.
     pub fn begin(&self) {
@@ -131,13 +136,17 @@ impl PlacementCells {
     /// An attempt was answered well. `lateness` says how it compares with its class, if that is known: whether it is slow, and
     /// by how many microseconds it is later than the median.
     pub fn answered(&self, lateness: Option<(bool, u64)>) {
-        let add = |cell: &AtomicU64, n: u64| cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
         add(&self.answered, 1);
         if let Some((is_slow, excess_us)) = lateness {
-            add(&self.judged, 1);
-            add(&self.slow, u64::from(is_slow));
-            add(&self.excess_us, excess_us);
+            self.judged(is_slow, excess_us);
         }
+    }
+
+    /// An attempt was given up because another was answered first: what is known of its lateness by then.
+    pub fn judged(&self, is_slow: bool, excess_us: u64) {
+        add(&self.judged, 1);
+        add(&self.slow, u64::from(is_slow));
+        add(&self.excess_us, excess_us);
     }
 
     /// What was counted so far. Another thread may see one number a request older than another.

@@ -92,6 +92,8 @@ pub struct Limits {
     pub http2_resets: usize,
     pub first_byte_timeout: Duration,
     pub replay_bytes: usize,
+    /// See `limits.replay_total_bytes`.
+    pub replay_total_bytes: usize,
     pub origin_idle_timeout: Span,
     pub warm_connections: usize,
     pub readiness_grace: Duration,
@@ -145,6 +147,14 @@ impl Settings {
                  longitude = 8.68 }"
                     .to_owned(),
             );
+        }
+        let (total, workers) = (self.limits.replay_total_bytes, self.workers);
+        if total / workers < self.limits.replay_bytes {
+            warnings.push(format!(
+                "limits.replay_total_bytes: {total} bytes among {workers} workers are less than replay_bytes each: \
+                 longer bodies cannot be sent again; for example: replay_total_bytes = {}",
+                self.limits.replay_bytes.saturating_mul(workers).saturating_mul(16),
+            ));
         }
         warnings
     }
@@ -297,6 +307,7 @@ impl Reader {
             http2_resets: limits.http2_resets as usize,
             first_byte_timeout: bounded("first_byte_timeout", limits.first_byte_timeout, ms),
             replay_bytes: limits.replay_bytes as usize,
+            replay_total_bytes: usize::try_from(limits.replay_total_bytes).unwrap_or(usize::MAX),
             origin_idle_timeout: bounded("origin_idle_timeout", limits.origin_idle_timeout, s).into(),
             warm_connections: limits.warm_connections as usize,
             readiness_grace: bounded("readiness_grace", limits.readiness_grace, Span::ZERO),

@@ -161,6 +161,10 @@ pub struct LimitsSection {
     /// The part of a request's body that is kept so that it can be sent again, in bytes.
     #[schemars(range(min = 0, max = 1_048_576), extend("examples" = [65_536]))]
     pub replay_bytes: u32,
+    /// The most bytes of bodies that are kept so, over all requests of this edge; its workers have equal parts of it. Beyond it,
+    /// bodies are passed on as they come and cannot be sent again, so uploads fail that would have moved.
+    #[schemars(range(min = 1_048_576, max = 68_719_476_736_u64), extend("examples" = [67_108_864]))]
+    pub replay_total_bytes: u64,
     /// How long an unused connection to an origin is kept. Below what the origins allow, or they close it first.
     pub origin_idle_timeout: Span,
     /// Unused connections to origins that each worker keeps warm for regions likely to be used next.
@@ -186,6 +190,7 @@ impl Default for LimitsSection {
             http2_resets: 20,
             first_byte_timeout: Span::from_secs(30),
             replay_bytes: 64 << 10,
+            replay_total_bytes: 64 << 20,
             origin_idle_timeout: Span::from_secs(55),
             warm_connections: 64,
             readiness_grace: Span::from_secs(5),

@@ -39,6 +39,7 @@ pub(super) fn run(
     runtime.block_on(async move {
         let worker = Worker::new(parts);
         tokio::task::spawn_local(worker::maintain(worker.clone()));
+        tokio::task::spawn_local(worker::follow_health(worker.clone(), worker.health()));
         // Clients wait in the kernel's queue meanwhile.
         let _ = timeout(FIRST_ROUND, probed.wait_for(|probed| *probed)).await;
         let room = Arc::new(Semaphore::new(connections));

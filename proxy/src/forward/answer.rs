@@ -7,11 +7,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use steer::attempt::Progress;
+use steer::attempt::Nature;
+use steer::decide;
 use steer::matching::RequestHead;
 use steer::route::Action;
 
 use super::attempt::{Answer, Failed, How, Lease};
+use super::attempts::Cause;
 use super::body::Body;
 use super::record::Record;
 use super::relay::{Patience, Relay};
@@ -20,24 +22,33 @@ use crate::observe::Reason;
 use crate::request::{self, Forwarding, Refused};
 use crate::worker::{Direct, Target, Worker};
 
-/// The answer to a request that no attempt could get answered.
-pub(super) fn give_up(failed: Failed, is_safe: bool, used_up: bool) -> Refused {
+/// The answer to a request that no attempt could get answered: 502 where an answer was bad, 503 where there was nowhere to
+/// go, 504 where it was too late.
+pub(super) fn give_up(worker: &Worker, failed: &Failed, nature: Nature, cause: Cause, begun: u32) -> Refused {
+    let may_have_run = failed.ending.may_have_run() && !nature.is_safe();
+    let nowhere = cause == Cause::LeastBad || failed.how == How::Abandoned;
+    if nowhere && !may_have_run {
+        return if worker.uplink.is_suspected() {
+            Refused::UPLINK
+        } else {
+            Refused::no_candidate(decide::Cause::Unhealthy)
+        };
+    }
     let status = match failed.how {
-        How::Timeout | How::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+        How::Timeout | How::ConnectTimeout | How::Abandoned => StatusCode::GATEWAY_TIMEOUT,
         How::Connect => StatusCode::SERVICE_UNAVAILABLE,
-        How::Reset | How::Protocol => StatusCode::BAD_GATEWAY,
+        How::Reset | How::Protocol | How::Unprocessed | How::GatewayError => StatusCode::BAD_GATEWAY,
         How::Client => StatusCode::BAD_REQUEST,
         How::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
     };
-    let may_have_run = failed.progress == Progress::Sent && !is_safe;
     let (reason, text) = match failed.how {
         How::Client => (Reason::ClientGone, "the request ended early"),
         How::NoUpgrade => (failed.how.reason(), "this is served over HTTP/2 alone, without upgrades"),
         _ if may_have_run => (Reason::Uncertain, "no answer came, and the request may have been carried out"),
         How::Connect | How::ConnectTimeout => (failed.how.reason(), "no region could be reached"),
-        _ if used_up => (Reason::RetriesExhausted, "no region answered"),
-        How::Timeout => (failed.how.reason(), "the answer took too long"),
-        How::Reset => (failed.how.reason(), "the answer broke off"),
+        _ if begun > 1 => (Reason::RetriesExhausted, "no region answered"),
+        How::Timeout | How::Abandoned => (failed.how.reason(), "the answer took too long"),
+        How::Reset | How::Unprocessed | How::GatewayError => (failed.how.reason(), "the answer broke off"),
         How::Protocol => (failed.how.reason(), "the answer was not valid"),
     };
     Refused::new(status, reason, text)

@@ -1,28 +1,28 @@
 //! One attempt: a request sent to one origin, up to the head of its answer.
 //!
 //! What matters when it fails is whether the request can have run. It cannot if no connection was made, if hyper hands the
-//! request back, if not one byte was written to the socket since it was dispatched, or if an HTTP/2 origin says so
-//! (REFUSED_STREAM, or GOAWAY with an earlier stream). Everything else may have run.
+//! request back, if not one byte was written to the socket since it was dispatched, or if the origin says so: over HTTP/2 by
+//! REFUSED_STREAM or by GOAWAY with an earlier stream, else by 421 or 425. Everything else may have run.
 //!
 //! A warm connection that turns out dead is nobody's failure: origins close connections that lie unused. If not a byte was
 //! written, or the request is safe to repeat, the same attempt goes on with a new connection.
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Response, StatusCode, header};
 use hyper::body::Incoming;
-use steer::attempt::Progress;
+use steer::attempt::Ending;
 use steer::{Moment, Span};
 use tokio::time::timeout;
 
 use super::conn::{Conn, InFlight};
 use super::opening::connect;
-use super::origin::Origin;
-use super::replay::{InboundError, ToOrigin};
-use crate::connect::{PathTimes, Purpose};
+use super::outbound::Outbound;
+use super::replay::InboundError;
+use crate::connect::PathTimes;
 use crate::observe::Reason;
-use crate::worker::{FailureKind, Worker};
+use crate::request::grpc_is_unavailable;
+use crate::worker::{Blame, FailureKind, Worker};
 
 /// The head of an answer, with the connection that the rest comes over.
 pub(crate) struct Answer {
@@ -31,17 +31,33 @@ pub(crate) struct Answer {
     pub(crate) began_at: Moment,
 }
 
-/// A connection in use and the request that counts for it.
+/// A connection in use, the request that counts for it, and whose it is.
 pub(crate) struct Lease {
     pub(crate) conn: Conn,
     pub(crate) in_flight: InFlight,
+    pub(crate) blame: Blame,
+}
+
+impl Lease {
+    /// The answer broke off.
+    pub(crate) fn broke_off(&self, worker: &Worker) {
+        let number = self.conn.channel().number;
+        worker.report_failure(self.in_flight.origin(), FailureKind::Bad, number, self.blame);
+    }
 }
 
 /// Why an attempt failed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Failed {
     pub(crate) how: How,
-    pub(crate) progress: Progress,
+    pub(crate) ending: Ending,
+    /// The answer, if there is one that may still be passed on.
+    pub(crate) answer: Option<Box<Answer>>,
+}
+
+impl Failed {
+    pub(super) const fn new(how: How, ending: Ending) -> Self {
+        Self { how, ending, answer: None }
+    }
 }
 
 /// How an attempt failed.
@@ -57,6 +73,12 @@ pub(crate) enum How {
     Timeout,
     /// The answer was not HTTP.
     Protocol,
+    /// The origin says that it has not looked at the request.
+    Unprocessed,
+    /// The answer has the status of a gateway that could not.
+    GatewayError,
+    /// The placement is down, and the answer was no longer waited for.
+    Abandoned,
     /// The client's body ended early; the origin is not to blame.
     Client,
     /// The client wants to switch protocols, which the pool's cannot.
@@ -69,9 +91,11 @@ impl How {
         match self {
             Self::Connect | Self::NoUpgrade => 1,
             Self::ConnectTimeout => 2,
-            Self::Timeout => 3,
+            Self::Timeout | Self::Abandoned => 3,
             Self::Reset | Self::Client => 4,
             Self::Protocol => 5,
+            Self::Unprocessed => 6,
+            Self::GatewayError => 7,
         }
     }
 
@@ -81,12 +105,17 @@ impl How {
             Self::ConnectTimeout => Reason::ConnectTimeout,
             Self::NoUpgrade => Reason::BadRequest,
             Self::Timeout => Reason::OriginTimeout,
-            Self::Reset => Reason::OriginReset,
+            Self::Abandoned => Reason::NoHealthy,
+            Self::Reset | Self::Unprocessed => Reason::OriginReset,
             Self::Protocol => Reason::OriginProtocol,
+            Self::GatewayError => Reason::RetriesExhausted,
             Self::Client => Reason::ClientGone,
         }
     }
 }
+
+/// The index of the outcome of an attempt that was given up because another was answered first.
+pub(crate) const CANCELLED: usize = 8;
 
 /// How long an attempt may take.
 #[derive(Clone, Copy, Debug)]
@@ -98,60 +127,52 @@ pub(crate) struct Times {
     pub(crate) max_idle: Span,
 }
 
-/// A request that can be made as often as it must be sent.
-pub(crate) trait Sendable {
-    /// The request, with its body from the beginning, as the version of HTTP wants it.
-    fn build(&self, is_http2: bool) -> Request<ToOrigin>;
-
-    /// What it needs of a connection.
-    fn purpose(&self) -> Purpose;
-
-    /// Whether it may be sent again after it got so far.
-    fn may_repeat(&self, progress: Progress) -> bool;
-
-    /// How much of its body has been read from the client.
-    fn body_progress(&self) -> u64;
-}
+/// How often an attempt goes on with another connection after a warm one turned out dead.
+const MAX_RENEWED: u32 = 2;
 
 /// Sends a request.
-pub(crate) async fn attempt(
-    worker: &Worker,
-    origin: &Rc<Origin>,
-    times: Times,
-    request: &impl Sendable,
-) -> Result<Answer, Failed> {
+pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answer, Failed> {
+    let (worker, origin) = (request.worker, &request.target.origin);
     let started = worker.clock.now();
     origin.used_at.set(Some(started));
     let in_flight = InFlight::at(origin);
     let purpose = request.purpose();
     let open = async || {
         // Boxed: most requests find a warm connection, and should not carry the room that connecting takes.
-        let opened = Box::pin(connect(worker, origin, times.path, purpose)).await;
-        opened.map_err(|how| Failed { how, progress: Progress::NotSent })
+        let opened = Box::pin(connect(worker, origin, times.path, purpose, request.blame)).await;
+        opened.map_err(|how| Failed::new(how, Ending::NotSent))
     };
     let mut conn = match origin.checkout(started, times.max_idle, purpose) {
         Some(conn) => conn,
         None => open().await?,
     };
+    let mut renewed = 0;
     loop {
         if conn.sender().ready().await.is_err() {
-            // Closed while it lay unused.
-            origin.forget_idle();
-            conn = open().await?;
-            continue;
+            if conn.is_reused && renewed < MAX_RENEWED {
+                // Closed while it lay unused.
+                renewed += 1;
+                origin.forget_idle();
+                conn = open().await?;
+                continue;
+            }
+            worker.report_failure(origin, FailureKind::Broken, conn.channel().number, request.blame);
+            return Err(Failed::new(How::Reset, Ending::NotSent));
         }
         let dispatched_at = worker.clock.now();
-        let written_before = conn.channel().written();
-        let built = request.build(conn.is_http2());
+        request.dispatched_at.set(Some(dispatched_at));
+        let unwritten = conn.channel().unwritten();
+        let built = request.build(&conn);
         let head = conn.sender().try_send(built);
-        let answer = await_head(head, times.first_byte, || request.body_progress()).await;
-        let unsent = conn.channel().written() == written_before;
+        let answer = await_head(head, times.first_byte, || request.body.bytes()).await;
         let error = match answer {
             Some(Ok(response)) => {
                 let began_at = worker.clock.now();
-                origin.cells().answered(began_at.since(dispatched_at).as_millis_f64(), began_at);
+                let took = began_at.since(dispatched_at);
+                origin.cells().answered(took.as_millis_f64(), began_at);
                 conn.begins();
-                return Ok(Answer { response, lease: Lease { conn, in_flight }, began_at });
+                let lease = Lease { conn, in_flight, blame: request.blame };
+                return judge(request, Answer { response, lease, began_at }, took);
             }
             Some(Err(error)) => Some(error),
             None => None,
@@ -160,28 +181,61 @@ pub(crate) async fn attempt(
             None => How::Timeout,
             Some(error) if error.is_parse() => How::Protocol,
             Some(error) if is_clients_fault(error) => How::Client,
+            Some(error) if is_refused(error) => How::Unprocessed,
             Some(_) => How::Reset,
         };
-        let unprocessed = error.as_ref().is_some_and(|error| is_refused(error.error()));
         let handed_back = error.is_some_and(|mut error| error.take_message().is_some());
-        let progress = if handed_back || unsent || unprocessed { Progress::NotSent } else { Progress::Sent };
-        if conn.is_reused && how == How::Reset && request.may_repeat(progress) {
+        let ending = match how {
+            How::Unprocessed => Ending::Unprocessed,
+            _ if handed_back || unwritten.holds() => Ending::NotSent,
+            _ => Ending::Unanswered,
+        };
+        let is_old = conn.is_reused && matches!(how, How::Reset | How::Unprocessed);
+        if is_old && renewed < MAX_RENEWED && request.may_renew(ending) {
+            renewed += 1;
             origin.forget_idle();
             conn = open().await?;
             continue;
         }
-        if how != How::Client {
+        if !matches!(how, How::Client | How::Unprocessed) {
             let now = worker.clock.now();
             origin.cells().failed(now.since(dispatched_at).as_millis_f64(), now);
+            let is_new = !conn.is_reused && how == How::Reset;
+            let kind = if is_new { FailureKind::Broken } else { FailureKind::Bad };
+            worker.report_failure(origin, kind, conn.channel().number, request.blame);
         }
         if how == How::Timeout {
             conn.retire();
         }
-        if how == How::Reset && !conn.is_reused {
-            worker.report_failure(origin, FailureKind::Broken, conn.channel().number);
-        }
-        return Err(Failed { how, progress });
+        return Err(Failed::new(how, ending));
     }
+}
+
+/// What an answer says of its origin, and whether it is one to pass on.
+fn judge(request: &Outbound<'_>, answer: Answer, took: Span) -> Result<Answer, Failed> {
+    let (worker, origin) = (request.worker, &request.target.origin);
+    let status = answer.response.status();
+    if is_gateway_error(status) || grpc_is_unavailable(answer.response.headers()) {
+        let number = answer.lease.conn.channel().number;
+        worker.report_failure(origin, FailureKind::Bad, number, request.blame);
+    } else {
+        let us = took.as_nanos() / 1_000;
+        let lateness = request.body.is_none().then(|| request.target.class.add(us)).flatten();
+        origin.placement.cells().answered(lateness);
+    }
+    let retry_after = answer.response.headers().contains_key(header::RETRY_AFTER);
+    match Ending::of_status(status.as_u16(), retry_after, request.target.route.retry()) {
+        None => Ok(answer),
+        Some(ending) => {
+            let how = if ending == Ending::Unprocessed { How::Unprocessed } else { How::GatewayError };
+            Err(Failed { how, ending, answer: Some(Box::new(answer)) })
+        }
+    }
+}
+
+/// What proxies and overloaded origins say; what applications say of a request (500 among it) tells nothing of the region.
+fn is_gateway_error(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// Waits for the head; `None` if neither the answer nor the request's body moved for `first_byte`.

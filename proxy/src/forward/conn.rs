@@ -27,6 +27,20 @@ pub(crate) struct Channel {
     pub(crate) number: u64,
 }
 
+/// Whether nothing has been written to a connection since this was made. Requests that share one may all seem to have been
+/// written when one was, never the other way round.
+#[derive(Clone, Debug)]
+pub(super) struct Unwritten {
+    written: Arc<AtomicU64>,
+    before: u64,
+}
+
+impl Unwritten {
+    pub(super) fn holds(&self) -> bool {
+        self.written.load(Relaxed) == self.before
+    }
+}
+
 /// What a request on a connection is doing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stage {
@@ -53,8 +67,9 @@ impl Channel {
         *self.task.borrow_mut() = task;
     }
 
-    pub(crate) fn written(&self) -> u64 {
-        self.written.load(Relaxed)
+    /// Whether anything is written from now on.
+    pub(super) fn unwritten(&self) -> Unwritten {
+        Unwritten { before: self.written.load(Relaxed), written: self.written.clone() }
     }
 
     /// Requests that use it.
@@ -220,14 +235,19 @@ pub(crate) struct InFlight(Rc<Origin>);
 impl InFlight {
     pub(crate) fn at(origin: &Rc<Origin>) -> Self {
         origin.cells().begin();
-        origin.placement.cells(origin.worker).begin();
+        origin.placement.cells().begin();
         Self(origin.clone())
+    }
+
+    /// Where it runs.
+    pub(super) fn origin(&self) -> &Rc<Origin> {
+        &self.0
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.cells().end();
-        self.0.placement.cells(self.0.worker).end();
+        self.0.placement.cells().end();
     }
 }

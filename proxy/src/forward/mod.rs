@@ -1,53 +1,59 @@
 //! One request, from its head to its end.
 //!
 //! ```text
-//! admit ─► locate ─► choose ─┬─► attempt ─┬─► answer ─► relay ─► record
-//!                            │      ▲     │
-//!                            │      └── may it move? ┘  (not sent, or safe to repeat; at most three attempts)
+//! admit ─► locate ─► choose ─┬─► attempts ─► answer ─► relay ─► record
 //!                            └─► the route's own answer
 //! ```
-//! [`serve`] tells it in this order. A later attempt decides again under the snapshot of its own moment, so that it never
-//! goes where a request may no longer go.
+//! [`serve`] tells it in this order.
 
 mod answer;
 mod attempt;
+mod attempts;
 mod body;
 mod conn;
+mod discard;
 mod gate;
 mod opening;
 mod origin;
 mod outbound;
+mod placement;
 mod record;
 mod relay;
 mod replay;
 mod upgrade;
+mod wait;
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::rc::Rc;
 
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use steer::attempt::Nature;
 use steer::matching::RequestHead;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use answer::{deliver, direct, give_up, refuse};
-use attempt::{Sendable, Times};
+use attempt::Failed;
+use attempts::{End, HEDGE, RETRY, Sent};
 pub(crate) use body::Body;
 pub(crate) use opening::connect;
 pub(crate) use origin::Origin;
-use outbound::Outbound;
+pub(crate) use placement::Placement;
 use record::{Details, Record};
 use relay::Patience;
 use replay::Inbound;
+pub(crate) use replay::ReplayRoom;
 
 use crate::accept::Connection;
 use crate::locate::Located;
-use crate::observe::{self, AttemptLine, KINDS, OUTCOMES, Reason, Traced};
+use crate::observe::{self, Reason, Traced};
 use crate::request::{self, Forwarding, HeaderFields, Refused, grpc_timeout, is_grpc};
-use crate::worker::{Asked, Chosen, Target, Tried, Worker};
+use crate::worker::{Asked, Chosen, Target, Worker};
+
+/// By which origins may recognise a request that they have seen (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Serves a request.
 pub(crate) async fn serve(
@@ -60,7 +66,7 @@ pub(crate) async fn serve(
     let (mut parts, body) = request.into_parts();
     let located = connection.locate(&parts.headers);
     let expects = request::expects_continue(&parts);
-    let body = Inbound::new(body, worker.settings.limits.replay_bytes, expects);
+    let body = Inbound::new(body, &worker.replay_room, expects);
     let trace =
         observe::join(worker.spans.as_ref(), &mut parts.headers, connection.is_trusted, || worker.draw());
     let is_told = worker.log.is_some()
@@ -107,11 +113,11 @@ pub(crate) async fn serve(
     Ok(run(&worker, &asked, target, &parts, body, record, upgrade).await)
 }
 
-/// Makes attempts until one is answered or none is left.
+/// Makes attempts, and answers.
 async fn run(
     worker: &Rc<Worker>,
     asked: &Asked<'_>,
-    mut target: Target,
+    target: Target,
     head: &Parts,
     body: Inbound,
     mut record: Record,
@@ -119,74 +125,41 @@ async fn run(
 ) -> Response<Body> {
     describe(&mut record, &target);
     let limits = &worker.settings.limits;
-    let patience = Patience {
-        idle: target.route.idle.unwrap_or(limits.stream_idle_timeout),
+    let retry = target.route.retry();
+    body.keep(retry.replay_bytes.map_or(limits.replay_bytes, |bytes| bytes as usize));
+    let sent = Sent {
+        worker,
+        asked,
+        head,
+        body: &body,
+        nature: Nature::of(head.method.as_str(), head.headers.contains_key(IDEMPOTENCY_KEY)),
+        is_upgrade: upgrade.is_some(),
         deadline: deadline(&target, &record, head),
     };
-    let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let mut tried = Tried::default();
-    let mut number: u32 = 1;
-    loop {
-        let first_byte = target.route.route.forward().and_then(|forward| forward.timeouts.first_byte);
-        let times = Times {
-            path: target.times,
-            first_byte: first_byte.map_or(limits.first_byte_timeout, Into::into),
-            max_idle: limits.origin_idle_timeout,
-        };
-        let outbound = Outbound {
-            head,
-            body: &body,
-            is_safe,
-            is_upgrade: upgrade.is_some(),
-            worker,
-            target: &target,
-            number,
-            traceparent: record.begin_attempt(),
-        };
-        let began = worker.clock.now();
-        let outcome = {
-            // Pinned once, or both ways of waiting would have room for it.
-            let mut attempt = pin!(attempt::attempt(worker, &target.origin, times, &outbound));
-            match patience.deadline {
-                Some(deadline) => timeout_at(deadline, attempt.as_mut()).await.ok(),
-                None => Some(attempt.await),
-            }
-        };
-        let code = match &outcome {
-            Some(Ok(_)) => 0,
-            Some(Err(failed)) => failed.how.outcome(),
-            None => attempt::How::Timeout.outcome(),
-        };
-        count(worker, &mut record, &target.origin, number, code, began);
-        let failed = match outcome {
-            Some(Ok(answer)) => {
-                body.release();
-                let reason = match () {
-                    () if number > 1 => Reason::FailedOver,
-                    () if target.spilled => Reason::Spilled,
-                    () => Reason::None,
-                };
-                return deliver(worker, answer, record, reason, &target, patience, upgrade);
-            }
-            Some(Err(failed)) => failed,
-            None => return refuse(record, &Refused::DEADLINE),
-        };
-        tried.add(&target.origin);
-        number += 1;
-        let may_move = outbound.may_repeat(failed.progress);
-        let mut next = may_move.then(|| worker.next_target(asked, &target.origin, &tried, number)).flatten();
-        if next.is_none() && may_move && failed.how == attempt::How::ConnectTimeout {
-            // A full queue drops whoever knocks, and the kernel knocks again only after a second. With nobody else left to
-            // ask, nothing is lost by knocking again at once.
-            tried = Tried::default();
-            next = worker.next_target(asked, &target.origin, &tried, number);
+    let (end, begun) = sent.run(target, &mut record).await;
+    let (nature, deadline) = (sent.nature, sent.deadline);
+    let (target, answer, reason) = match end {
+        End::Answered { target, answer, kind } => {
+            let reason = match kind {
+                RETRY => Reason::FailedOver,
+                HEDGE => Reason::HedgeWon,
+                _ if target.spilled => Reason::Spilled,
+                _ => Reason::None,
+            };
+            (target, answer, reason)
         }
-        match next {
-            Some(next) => target = next,
-            None => return refuse(record, &give_up(failed, is_safe, number > steer::attempt::MAX_ATTEMPTS)),
+        // Better the origin's own word than ours.
+        End::Failed { target, failed: Failed { answer: Some(answer), .. }, .. } => {
+            (target, *answer, if begun > 1 { Reason::RetriesExhausted } else { Reason::None })
         }
-        describe(&mut record, &target);
-    }
+        End::Failed { failed, cause, .. } => {
+            return refuse(record, &give_up(worker, &failed, nature, cause, begun));
+        }
+        End::Deadline => return refuse(record, &Refused::DEADLINE),
+    };
+    body.release();
+    let patience = Patience { idle: target.route.idle.unwrap_or(limits.stream_idle_timeout), deadline };
+    deliver(worker, answer, record, reason, &target, patience, upgrade)
 }
 
 /// When a request must be over: as its route says, or earlier if a gRPC call says so.
@@ -200,7 +173,6 @@ fn details(parts: &Parts, located: &Located, body: &Inbound, trace: Option<Trace
     Box::new(Details {
         id: String::new(),
         trace,
-        attempt_span: None,
         client_ip: located.address,
         key: located.client.key,
         country: located.country,
@@ -230,29 +202,5 @@ fn describe(record: &mut Record, target: &Target) {
         log.natural_region = target.natural_region.clone();
         log.origin = Some(target.origin.address.clone());
         log.decision = Some(target.decision);
-    }
-}
-
-fn count(
-    worker: &Worker,
-    record: &mut Record,
-    origin: &Origin,
-    number: u32,
-    outcome: usize,
-    began: steer::Moment,
-) {
-    let kind = usize::from(number > 1).min(KINDS.len() - 1);
-    origin.series.attempts[kind][outcome].one();
-    if let Some(log) = record.details() {
-        let ended = worker.clock.now();
-        log.attempts.push(AttemptLine {
-            region: origin.region.clone(),
-            origin: origin.address.clone(),
-            outcome: OUTCOMES[outcome],
-            ms: record::millis(ended.since(began).as_millis_f64()),
-            span: log.attempt_span.take(),
-            began,
-            ended,
-        });
     }
 }

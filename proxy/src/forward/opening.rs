@@ -13,7 +13,7 @@ use super::attempt::How;
 use super::conn::Conn;
 use super::origin::Origin;
 use crate::connect::{ConnectError, PathTimes, Purpose, open};
-use crate::worker::{FailureKind, Worker};
+use crate::worker::{Blame, FailureKind, Worker};
 
 /// A connection that is being opened for several requests.
 #[derive(Default)]
@@ -73,18 +73,20 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// A connection for a request that found no warm one: a place on one that others are opening, or a new one.
+/// A connection for a request that found no warm one: a place on one that others are opening, or a new one. `blame` says whose
+/// request it is.
 pub(crate) async fn connect(
     worker: &Worker,
     origin: &Rc<Origin>,
     times: PathTimes,
     purpose: Purpose,
+    blame: Blame,
 ) -> Result<Conn, How> {
     while purpose == Purpose::Requests && origin.shares() {
         let under_way = origin.opening.borrow().clone();
         let Some(opening) = under_way else {
             let turn = Turn::take(origin);
-            let opened = connect_alone(worker, origin, times, purpose).await;
+            let opened = connect_alone(worker, origin, times, purpose, blame).await;
             turn.ends(opened.as_ref().map_or_else(|how| End::Failed(*how), |_| End::Opened));
             return opened;
         };
@@ -100,7 +102,7 @@ pub(crate) async fn connect(
             End::Abandoned => {}
         }
     }
-    connect_alone(worker, origin, times, purpose).await
+    connect_alone(worker, origin, times, purpose, blame).await
 }
 
 async fn connect_alone(
@@ -108,6 +110,7 @@ async fn connect_alone(
     origin: &Rc<Origin>,
     times: PathTimes,
     purpose: Purpose,
+    blame: Blame,
 ) -> Result<Conn, How> {
     let started = worker.clock.now();
     let addresses = origin.vitals.addresses.load_full();
@@ -123,6 +126,6 @@ async fn connect_alone(
     };
     let now = worker.clock.now();
     origin.cells().failed(now.since(started).as_millis_f64(), now);
-    worker.report_failure(origin, FailureKind::Unreachable, 0);
+    worker.report_failure(origin, FailureKind::Unreachable, 0, blame);
     Err(how)
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use control::vitals::{OriginCells, OriginVitals, PlacementVitals};
+use control::vitals::{OriginCells, OriginVitals};
 use http::HeaderValue;
 use steer::health::OriginHealth;
 use steer::pick::OriginView;
@@ -17,6 +17,7 @@ use steer::{Moment, Span};
 
 use super::conn::{Channel, Conn, Shared};
 use super::opening::Opening;
+use super::placement::Placement;
 use super::replay::ToOrigin;
 use crate::connect::{Opened, Purpose, Sender, Transport};
 use crate::observe::RegionSeries;
@@ -32,8 +33,8 @@ const DRAIN_STREAMING: Span = Span::from_secs(300);
 /// An origin and a worker's connections to it.
 pub(crate) struct Origin {
     pub(crate) vitals: Arc<OriginVitals>,
-    pub(crate) placement: Arc<PlacementVitals>,
-    pub(crate) worker: usize,
+    pub(crate) placement: Rc<Placement>,
+    worker: usize,
     pub(crate) region: Rc<str>,
     pub(crate) region_header: HeaderValue,
     pub(crate) address: Rc<str>,
@@ -62,7 +63,7 @@ struct Idle {
 impl Origin {
     pub(crate) fn new(
         vitals: Arc<OriginVitals>,
-        placement: Arc<PlacementVitals>,
+        placement: Rc<Placement>,
         worker: usize,
         transport: Transport,
         series: Arc<RegionSeries>,

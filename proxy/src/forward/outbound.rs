@@ -1,28 +1,35 @@
 //! The request that an attempt sends: the client's, as the route changes it and the version of HTTP wants it.
 
+use std::cell::Cell;
+
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, header};
-use steer::attempt::Progress;
+use steer::Moment;
+use steer::attempt::{Ending, Nature};
 
-use super::attempt::Sendable;
+use super::conn::Conn;
 use super::replay::{Inbound, ToOrigin};
 use crate::connect::{Purpose, absolute};
 use crate::observe::TRACEPARENT;
 use crate::request;
-use crate::worker::{Target, Worker};
+use crate::worker::{Blame, Target, Worker};
 
-/// The request of one attempt.
+/// The request of one attempt, which can be made as often as it must be sent.
 pub(super) struct Outbound<'a> {
     pub(super) head: &'a Parts,
     pub(super) body: &'a Inbound,
-    pub(super) is_safe: bool,
+    pub(super) nature: Nature,
     pub(super) is_upgrade: bool,
     pub(super) worker: &'a Worker,
     pub(super) target: &'a Target,
+    /// Whose request it is.
+    pub(super) blame: Blame,
     pub(super) number: u32,
     /// What the origin is told of the attempt's trace.
     pub(super) traceparent: Option<HeaderValue>,
+    /// When it was last sent.
+    pub(super) dispatched_at: Cell<Option<Moment>>,
 }
 
 impl Outbound<'_> {
@@ -38,12 +45,12 @@ impl Outbound<'_> {
         // A part of a sound path is sound.
         new.unwrap_or_else(|_| same())
     }
-}
 
-impl Sendable for Outbound<'_> {
-    fn build(&self, is_http2: bool) -> Request<ToOrigin> {
+    /// The request, with its body from the beginning, as the connection's version of HTTP wants it.
+    pub(super) fn build(&self, conn: &Conn) -> Request<ToOrigin> {
+        let is_http2 = conn.is_http2();
         let origin = &self.target.origin;
-        let (body, gate) = self.body.attempt(!is_http2);
+        let (body, gate) = self.body.attempt(!is_http2, || conn.channel().unwritten());
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
         let mut headers = self.head.headers.clone();
@@ -77,15 +84,14 @@ impl Sendable for Outbound<'_> {
         request
     }
 
-    fn purpose(&self) -> Purpose {
+    /// What it needs of a connection.
+    pub(super) fn purpose(&self) -> Purpose {
         if self.is_upgrade { Purpose::Upgrade } else { Purpose::Requests }
     }
 
-    fn may_repeat(&self, progress: Progress) -> bool {
-        progress.may_move(self.is_safe, self.body.is_whole())
-    }
-
-    fn body_progress(&self) -> u64 {
-        self.body.bytes()
+    /// Whether the same attempt may go on with another connection after the one before ended so: what cannot have run, and
+    /// what is safe. Everything else goes on as another attempt, if it may.
+    pub(super) fn may_renew(&self, ending: Ending) -> bool {
+        self.body.is_whole() && (self.nature.is_safe() || !ending.may_have_run())
     }
 }

@@ -8,12 +8,14 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use steer::geo::Country;
 use steer::{Moment, Span};
 
+use super::origin::Origin;
 use super::replay::Inbound;
 use crate::accept::Connection;
 use crate::observe::{
-    AttemptLine, AttemptSpan, DecisionId, Diagnosis, Line, Reason, RequestSeries, RequestSpan, SpanId,
-    Traced, outcome_reason,
+    AttemptLine, AttemptSpan, DecisionId, Diagnosis, KINDS, Line, OUTCOMES, Reason, RequestSeries,
+    RequestSpan, SpanId, Traced, outcome_reason,
 };
+use crate::worker::Worker;
 
 /// A request from its arrival to its end. Whoever drops it without a word says that the client went away.
 pub(crate) struct Record {
@@ -30,12 +32,21 @@ pub(crate) struct Record {
     log: Option<Box<Details>>,
 }
 
+/// An attempt that is over.
+pub(crate) struct Attempted<'a> {
+    pub(crate) origin: &'a Origin,
+    /// The index of [`KINDS`].
+    pub(crate) kind: usize,
+    /// The index of [`OUTCOMES`].
+    pub(crate) outcome: usize,
+    pub(crate) began: Moment,
+    pub(crate) span: Option<SpanId>,
+}
+
 /// What only the log, the spans and diagnostic fields want.
 pub(crate) struct Details {
     pub(crate) id: String,
     pub(crate) trace: Option<Traced>,
-    /// The span of the attempt that runs.
-    pub(crate) attempt_span: Option<SpanId>,
     pub(crate) client_ip: IpAddr,
     /// The client's key in decisions.
     pub(crate) key: u64,
@@ -84,15 +95,35 @@ impl Record {
         self.reason = reason;
     }
 
-    /// An attempt begins: what its origin is told of the trace, if its span is recorded.
-    pub(crate) fn begin_attempt(&mut self) -> Option<HeaderValue> {
-        let worker = &self.connection.worker;
-        let details = self.log.as_deref_mut()?;
-        let traced = details.trace?;
+    /// Who serves it.
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.connection.worker
+    }
+
+    /// An attempt begins: its span, if that is recorded, and what its origin is told of the trace.
+    pub(crate) fn begin_attempt(&self) -> Option<(SpanId, HeaderValue)> {
+        let traced = self.log.as_deref()?.trace?;
         let recorded = traced.recorded?;
-        let span = SpanId::new(|| worker.draw());
-        details.attempt_span = Some(span);
-        Some(traced.header(&recorded, span))
+        let span = SpanId::new(|| self.connection.worker.draw());
+        Some((span, traced.header(&recorded, span)))
+    }
+
+    /// An attempt is over: tells the log, where there is one.
+    pub(crate) fn attempted(&mut self, attempt: &Attempted<'_>) {
+        let (started, clock) = (self.started, self.connection.worker.clock);
+        let Some(log) = self.details() else { return };
+        let ended = clock.now();
+        log.attempts.push(AttemptLine {
+            region: attempt.origin.region.clone(),
+            origin: attempt.origin.address.clone(),
+            kind: KINDS[attempt.kind],
+            outcome: OUTCOMES[attempt.outcome],
+            at_ms: millis(attempt.began.since(started).as_millis_f64()),
+            ms: millis(ended.since(attempt.began).as_millis_f64()),
+            span: attempt.span,
+            began: attempt.began,
+            ended,
+        });
     }
 
     /// Tells the client of the answer's way, where that is wanted. `is_received`: an origin answered.
@@ -100,12 +131,13 @@ impl Record {
         let worker = &self.connection.worker;
         let wanted = worker.settings.headers;
         let Some(details) = self.log.as_deref().filter(|_| wanted.any()) else { return };
+        let answered = details.attempts.iter().rfind(|attempt| attempt.outcome == OUTCOMES[0]);
         let diagnosis = Diagnosis {
             status: self.status,
             is_received,
             reason: self.reason,
             region: details.region.as_deref(),
-            origin_ms: details.attempts.last().filter(|_| is_received).map(|attempt| attempt.ms),
+            origin_ms: answered.filter(|_| is_received).map(|attempt| attempt.ms),
             total_ms: worker.clock.now().since(self.started).as_millis_f64(),
         };
         diagnosis.tell(wanted, headers);

@@ -87,6 +87,9 @@ impl Relay {
         let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
             let reason = ready!(running.poll_patience(cx));
             if let Some(mut running) = self.running.take() {
+                if reason == Reason::StreamIdle {
+                    running.lease.broke_off(running.record.worker());
+                }
                 running.record.fail(reason, "timeout");
             }
             return Poll::Ready(Some(Err(BrokenOff)));
@@ -109,6 +112,7 @@ impl Relay {
             Some(Err(error)) => {
                 tracing::debug!(%error, "the origin broke off");
                 if let Some(mut running) = self.running.take() {
+                    running.lease.broke_off(running.record.worker());
                     running.record.fail(Reason::OriginBroke, "origin");
                 }
                 Poll::Ready(Some(Err(BrokenOff)))

@@ -1,10 +1,13 @@
 //! The body of a request, kept for as long as it may have to be sent again.
 //!
 //! A client's body can be read once. What was read is kept up to a bound, so that an attempt that failed can be repeated
-//! with the same body; beyond the bound nothing is kept, and the request can no longer move once its body was begun. The
-//! client's body is not read before an origin asks for it, which makes back-pressure and `100-continue` come out right.
+//! with the same body. Beyond the bound it is kept only as long as nothing has been written to the origin: what HTTP reads
+//! ahead of its first write is little, and a request that was not sent can then move however large its body is. All bodies of
+//! a worker share a room; when that is full, bodies pass through and are not kept.
+//!
+//! The client's body is not read before an origin asks for it, which makes back-pressure and `100-continue` come out right.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::conn::Unwritten;
 use super::gate::Gate;
 use crate::request::filter_trailers;
 
@@ -27,8 +31,13 @@ struct State {
     body: Incoming,
     size: SizeHint,
     kept: Vec<Bytes>,
-    kept_bytes: usize,
+    /// How many bytes of it may be kept, and where they are kept.
     limit: usize,
+    room: ReplayRoom,
+    /// What is kept within the limit, and counts in the room.
+    kept_bytes: usize,
+    /// Whether more is kept than that, since nothing was written yet.
+    is_over: bool,
     /// Whether everything that was read is kept.
     is_whole: bool,
     trailers: Option<HeaderMap>,
@@ -38,6 +47,45 @@ struct State {
     attempt: u32,
     /// Whether the client waits for an origin to say that it wants the body.
     expects: bool,
+}
+
+/// Bytes that all bodies of a worker may still keep.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplayRoom(Rc<Cell<usize>>);
+
+impl ReplayRoom {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Rc::new(Cell::new(bytes)))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let left = self.0.get().checked_sub(bytes);
+        left.inspect(|left| self.0.set(*left)).is_some()
+    }
+}
+
+impl State {
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let has_room = self.kept_bytes + bytes <= self.limit && self.room.take(bytes);
+        self.kept_bytes += if has_room { bytes } else { 0 };
+        has_room
+    }
+
+    fn forget(&mut self) {
+        self.is_whole = false;
+        self.kept.clear();
+        self.leave_room();
+    }
+
+    fn leave_room(&mut self) {
+        self.room.0.set(self.room.0.get() + std::mem::take(&mut self.kept_bytes));
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.leave_room();
+    }
 }
 
 /// The body of one attempt.
@@ -54,6 +102,8 @@ pub(crate) struct Replay {
     attempt: u32,
     at: usize,
     is_done: bool,
+    /// Whether anything of the attempt has been written.
+    unwritten: Unwritten,
     /// Keeps the client's body back until the origin wants it.
     gate: Option<Arc<Gate>>,
 }
@@ -79,8 +129,9 @@ impl std::fmt::Display for InboundError {
 impl std::error::Error for InboundError {}
 
 impl Inbound {
-    /// A body of which up to `limit` bytes are kept. `expects` says that the client sends it only when told to.
-    pub(crate) fn new(body: Incoming, limit: usize, expects: bool) -> Self {
+    /// A body that is kept in `room`, once [`Inbound::keep`] says how much of it. `expects` says that the client sends it only
+    /// when told to.
+    pub(crate) fn new(body: Incoming, room: &ReplayRoom, expects: bool) -> Self {
         if body.is_end_stream() {
             return Self(None);
         }
@@ -91,7 +142,9 @@ impl Inbound {
             size,
             kept: Vec::new(),
             kept_bytes: 0,
-            limit,
+            limit: 0,
+            room: room.clone(),
+            is_over: false,
             is_whole: true,
             trailers: None,
             bytes: 0,
@@ -100,9 +153,25 @@ impl Inbound {
         }))))
     }
 
+    /// Up to so many bytes of it are kept.
+    pub(crate) fn keep(&self, limit: usize) {
+        if let Some(state) = &self.0 {
+            state.borrow_mut().limit = limit;
+        }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The body for the next attempt, from its beginning, and what holds it back if the client waits to be told and the origin
     /// can say so.
-    pub(crate) fn attempt(&self, may_wait: bool) -> (ToOrigin, Option<Arc<Gate>>) {
+    pub(super) fn attempt(
+        &self,
+        may_wait: bool,
+        unwritten: impl FnOnce() -> Unwritten,
+    ) -> (ToOrigin, Option<Arc<Gate>>) {
         let Some(shared) = &self.0 else { return (ToOrigin::Empty, None) };
         let mut state = shared.borrow_mut();
         state.attempt += 1;
@@ -116,6 +185,7 @@ impl Inbound {
             attempt: state.attempt,
             at: 0,
             is_done: false,
+            unwritten: unwritten(),
             gate: gate.clone(),
         };
         (ToOrigin::Replay(replay), gate)
@@ -174,14 +244,16 @@ impl Replay {
             Ok(data) => {
                 state.bytes += data.len() as u64;
                 state.is_read = state.body.is_end_stream();
-                if state.is_whole && state.kept_bytes + data.len() <= state.limit {
-                    state.kept_bytes += data.len();
-                    state.kept.push(data.clone());
-                    self.at += 1;
-                } else {
-                    state.is_whole = false;
-                    state.kept.clear();
-                    self.at = 0;
+                if state.is_whole {
+                    let has_room = !state.is_over && state.has_room(data.len());
+                    state.is_over |= !has_room;
+                    if has_room || self.unwritten.holds() {
+                        state.kept.push(data.clone());
+                        self.at += 1;
+                    } else {
+                        state.forget();
+                        self.at = 0;
+                    }
                 }
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }

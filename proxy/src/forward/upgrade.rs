@@ -22,7 +22,7 @@ const BUFFER_BYTES: usize = 8 << 10;
 
 /// Joins the two sides once both have switched. The request is recorded when the tunnel ends.
 pub(crate) fn join(client: OnUpgrade, origin: OnUpgrade, lease: Lease, mut record: Record, idle: Duration) {
-    let Lease { conn, in_flight } = lease;
+    let Lease { conn, in_flight, .. } = lease;
     let Some(channel) = conn.into_tunnel() else { return };
     let task = tokio::task::spawn_local(async move {
         let _in_flight = in_flight;

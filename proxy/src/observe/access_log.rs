@@ -68,7 +68,10 @@ pub(crate) struct Line<'a> {
 pub(crate) struct AttemptLine {
     pub(crate) region: Rc<str>,
     pub(crate) origin: Rc<str>,
+    pub(crate) kind: &'static str,
     pub(crate) outcome: &'static str,
+    /// When it began, from the head of the request.
+    pub(crate) at_ms: f64,
     pub(crate) ms: f64,
     /// For its span.
     #[serde(skip)]

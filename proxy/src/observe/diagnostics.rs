@@ -72,10 +72,13 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 fn proxy_error(reason: Reason, status: u16) -> Option<&'static str> {
     let is_late = status == 504;
     match reason {
-        Reason::None | Reason::FailedOver | Reason::Spilled => None,
+        Reason::None | Reason::FailedOver | Reason::HedgeWon | Reason::Spilled => None,
         Reason::BadRequest | Reason::ClientGone => Some("http_request_error"),
         Reason::NoRoute => Some("destination_not_found"),
-        Reason::NoHealthy | Reason::ResidencyBlocked => Some("destination_unavailable"),
+        Reason::Loop => Some("proxy_loop_detected"),
+        Reason::NoHealthy | Reason::UplinkSuspected | Reason::ResidencyBlocked => {
+            Some("destination_unavailable")
+        }
         Reason::CapacityExhausted => Some("connection_limit_reached"),
         Reason::ConnectTimeout => Some("connection_timeout"),
         // Refused, broken off in the TLS handshake, or without an address.

@@ -42,16 +42,24 @@ pub(crate) enum Reason {
     RetriesExhausted,
     /// The origin took too long to begin its answer.
     OriginTimeout,
+    /// It was answered by a hedge: a second attempt that was made because the first was late.
+    HedgeWon,
+    /// The request has passed through this PoP before.
+    Loop,
+    /// Nothing answers, not even what is unrelated to the origins: this PoP's own way out is doubted.
+    UplinkSuspected,
 }
 
 impl Reason {
     /// All of them.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::None,
         Self::FailedOver,
+        Self::HedgeWon,
         Self::Spilled,
         Self::NoRoute,
         Self::NoHealthy,
+        Self::UplinkSuspected,
         Self::ResidencyBlocked,
         Self::CapacityExhausted,
         Self::ConnectFailure,
@@ -65,6 +73,7 @@ impl Reason {
         Self::Uncertain,
         Self::RetriesExhausted,
         Self::BadRequest,
+        Self::Loop,
         Self::ClientGone,
     ];
 
@@ -90,6 +99,9 @@ impl Reason {
             Self::OriginReset => "The origin closed or reset the connection before it answered.",
             Self::RetriesExhausted => "All attempts were used up.",
             Self::OriginTimeout => "The origin took too long to begin its answer.",
+            Self::HedgeWon => "It was answered by a second attempt that was made because the first was late.",
+            Self::Loop => "The request has passed through this PoP before.",
+            Self::UplinkSuspected => "Nothing answers, no region and no reference: the uplink is suspected.",
         }
     }
 
@@ -115,6 +127,9 @@ impl Reason {
             Self::OriginReset => "UR",
             Self::RetriesExhausted => "URX",
             Self::OriginTimeout => "UT",
+            Self::HedgeWon => "HW",
+            Self::Loop => "LD",
+            Self::UplinkSuspected => "PX",
         }
     }
 }

@@ -82,11 +82,20 @@ impl RequestSeries {
     }
 }
 
-/// How an attempt was started.
-pub(crate) const KINDS: [&str; 2] = ["first", "retry"];
+/// How an attempt was started: first, after a failure, or beside a late one.
+pub(crate) const KINDS: [&str; 3] = ["first", "retry", "hedge"];
 /// How an attempt ended.
-pub(crate) const OUTCOMES: [&str; 6] =
-    ["answered", "not_sent", "connect_timeout", "timeout", "reset", "protocol"];
+pub(crate) const OUTCOMES: [&str; 9] = [
+    "answered",
+    "not_sent",
+    "connect_timeout",
+    "timeout",
+    "reset",
+    "protocol",
+    "unprocessed",
+    "gateway_error",
+    "cancelled",
+];
 
 /// The reason that an outcome would be, were it the last.
 pub(crate) fn outcome_reason(outcome: &str) -> Reason {
@@ -94,7 +103,7 @@ pub(crate) fn outcome_reason(outcome: &str) -> Reason {
         "not_sent" => Reason::ConnectFailure,
         "connect_timeout" => Reason::ConnectTimeout,
         "timeout" => Reason::OriginTimeout,
-        "reset" => Reason::OriginReset,
+        "reset" | "unprocessed" => Reason::OriginReset,
         "protocol" => Reason::OriginProtocol,
         _ => Reason::None,
     }
@@ -104,6 +113,8 @@ pub(crate) fn outcome_reason(outcome: &str) -> Reason {
 #[derive(Debug, Default)]
 pub(crate) struct RegionSeries {
     pub(crate) attempts: [[Tally; OUTCOMES.len()]; KINDS.len()],
+    /// Requests that were not sent again because the budget was used up.
+    pub(crate) retries_denied: Tally,
     pub(crate) connections_idle: Tally,
     pub(crate) connections_active: Tally,
     pub(crate) connections_opened: Tally,

@@ -155,6 +155,7 @@ fn kind(schema: &Value) -> String {
         "boolean" => "`true` or `false`".to_owned(),
         "integer" => format!("a whole number{bounds}"),
         "number" => format!("a number{bounds}"),
+        "array" if schema["items"]["type"] == "integer" => "a list of numbers".to_owned(),
         "array" => "a list of texts".to_owned(),
         "object" => "a table of lists".to_owned(),
         _ => wanted.map_or_else(|| "a text".to_owned(), str::to_owned),

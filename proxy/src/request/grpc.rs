@@ -42,6 +42,11 @@ pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// Whether the head of an answer says that the server could not serve the call (UNAVAILABLE), as an error without a message does.
+pub(crate) fn grpc_is_unavailable(headers: &HeaderMap) -> bool {
+    headers.get(GRPC_STATUS).is_some_and(|status| status == "14")
+}
+
 /// A refusal as gRPC clients read it.
 pub(super) fn refusal(refused: &Refused) -> Response<Body> {
     let mut response = Response::new(Body::Empty);

@@ -27,6 +27,10 @@ impl Refused {
     pub(crate) const DEADLINE: Self =
         Self::new(StatusCode::GATEWAY_TIMEOUT, Reason::Deadline, "the request took too long");
 
+    /// Nothing answers, and the fault is more likely here.
+    pub(crate) const UPLINK: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Reason::UplinkSuspected, "no region answers this edge");
+
     /// A request that breaks the rules.
     pub(crate) const fn bad(text: &'static str) -> Self {
         Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, Reason::BadRequest, text) }

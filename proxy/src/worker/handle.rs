@@ -1,15 +1,19 @@
 //! A route as a worker knows it: what it does, ready to be done, and where its requests are counted.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use steer::Table;
+use steer::draw::name_hash;
 use steer::ids::RouteId;
+use steer::retry::Retry;
 use steer::route::{NewPath, Route};
 
+use super::class::Class;
 use crate::observe::{RequestSeries, Shard};
 use crate::request::HeaderEdits;
 
@@ -25,9 +29,24 @@ pub(crate) struct RouteHandle {
     /// The timeouts that the route sets.
     pub(crate) idle: Option<Duration>,
     pub(crate) total: Option<Duration>,
-    /// The numbers of its requests, by the region that answers.
-    series: RefCell<Vec<(Rc<str>, Arc<RequestSeries>)>>,
+    /// For whoever is told of its failures.
+    pub(crate) hash: u64,
+    /// What belongs to its requests at each region.
+    known: RefCell<Vec<Known>>,
 }
+
+/// What belongs to a route's requests at one region.
+#[derive(Clone)]
+pub(super) struct Known {
+    region: Rc<str>,
+    /// Their numbers.
+    pub(super) series: Arc<RequestSeries>,
+    /// How long they usually take.
+    pub(super) class: Rc<Class>,
+}
+
+/// Classes by route and region, so that they survive a publish.
+pub(super) type Classes = BTreeMap<(String, String), Rc<Class>>;
 
 impl RouteHandle {
     pub(super) fn new(table: &Table, id: RouteId) -> Self {
@@ -44,7 +63,8 @@ impl RouteHandle {
                 .map(|host| HeaderValue::from_str(host).expect("a compiled host is a header value")),
             idle: timeouts.idle.map(Duration::from),
             total: timeouts.total.map(Duration::from),
-            series: RefCell::default(),
+            hash: name_hash(&route.name),
+            known: RefCell::default(),
             route,
         }
     }
@@ -57,14 +77,21 @@ impl RouteHandle {
         }
     }
 
-    /// The numbers of its requests that a region answers; `-` where none does.
-    pub(super) fn series(&self, shard: &Shard, region: &Rc<str>) -> Arc<RequestSeries> {
-        let mut known = self.series.borrow_mut();
-        if let Some((_, series)) = known.iter().find(|(name, _)| Rc::ptr_eq(name, region) || name == region) {
-            return series.clone();
+    /// What belongs to its requests at a region; `-` is the region of those that none answers.
+    pub(super) fn at(&self, shard: &Shard, classes: &mut Classes, region: &Rc<str>) -> Known {
+        let mut known = self.known.borrow_mut();
+        let is_it = |known: &&Known| Rc::ptr_eq(&known.region, region) || known.region == *region;
+        if let Some(known) = known.iter().find(is_it) {
+            return known.clone();
         }
-        let series = shard.requests(&self.name, region);
-        known.push((region.clone(), series.clone()));
-        series
+        let class = classes.entry((self.name.to_string(), region.to_string())).or_default().clone();
+        let new = Known { region: region.clone(), series: shard.requests(&self.name, region), class };
+        known.push(new.clone());
+        new
+    }
+
+    /// When its requests may be sent again.
+    pub(crate) fn retry(&self) -> &Retry {
+        &self.route.forward().expect("only requests that go to an origin are sent").retry
     }
 }

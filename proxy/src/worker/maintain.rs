@@ -6,7 +6,7 @@ use std::time::Duration;
 use steer::ids::PlacementId;
 use steer::spec::State;
 
-use super::Worker;
+use super::{Blame, Worker};
 use crate::connect::{PathTimes, Purpose};
 use crate::forward::{Origin, connect};
 
@@ -105,7 +105,7 @@ fn warm_up(worker: &Rc<Worker>) {
     for (origin, times) in cold.into_iter().take(OPEN_AT_ONCE.min(limit - idle)) {
         let worker = worker.clone();
         tokio::task::spawn_local(async move {
-            if let Ok(conn) = connect(&worker, &origin, times, Purpose::Requests).await {
+            if let Ok(conn) = connect(&worker, &origin, times, Purpose::Requests, Blame::default()).await {
                 conn.give_back(worker.clock.now());
             }
         });

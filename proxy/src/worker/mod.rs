@@ -4,9 +4,11 @@
 //! another request's processor writes. What workers share they only read: the snapshot, the settings, the databases.
 
 mod affinity;
+mod class;
 mod handle;
 mod maintain;
 mod target;
+mod trouble;
 mod view;
 
 use std::cell::{Cell, RefCell};
@@ -16,21 +18,24 @@ use std::sync::Arc;
 use control::clock::Clock;
 use control::publisher::Publisher;
 use control::share::Samples;
+use control::uplink::Uplink;
 use control::vitals::OriginVitals;
 use http::HeaderValue;
 use steer::draw::Rng;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, watch};
 
 pub(crate) use affinity::AffinityKey;
+pub(crate) use class::Class;
 pub(crate) use handle::RouteHandle;
 pub(crate) use maintain::maintain;
-pub(crate) use target::{Asked, Chosen, Direct, Target, Tried};
+pub(crate) use target::{Asked, Chosen, Direct, Onward, Target, Tried};
+pub(crate) use trouble::follow_health;
 pub(crate) use view::OriginTlsStore;
 use view::View;
 
 use crate::accept::Stopping;
 use crate::config::Settings;
-use crate::forward::Origin;
+use crate::forward::{Origin, ReplayRoom};
 use crate::locate::{Locator, TrustedHops};
 use crate::observe::{Log, LogSink, RequestSeries, Shard, SpanSink};
 
@@ -75,6 +80,15 @@ pub(crate) enum FailureKind {
     Bad,
 }
 
+/// Whose request failed: 0 where no client asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Blame {
+    /// The network of the client: his key in decisions.
+    pub(crate) client: u64,
+    /// A hash of the route's name.
+    pub(crate) route: u64,
+}
+
 /// One thread's share of the edge.
 pub(crate) struct Worker {
     pub(crate) index: usize,
@@ -87,6 +101,12 @@ pub(crate) struct Worker {
     pub(crate) spans: Option<SpanSink>,
     pub(crate) pop_header: HeaderValue,
     pub(crate) stopping: Rc<Stopping>,
+    /// Wakes requests that wait for a late answer when the health of a placement changes.
+    pub(crate) trouble: Notify,
+    /// Room for bodies that may have to be sent again.
+    pub(crate) replay_room: ReplayRoom,
+    pub(crate) uplink: Arc<Uplink>,
+    health: watch::Receiver<u64>,
     samples: Arc<Samples>,
     affinity: Arc<AffinityKey>,
     failures: mpsc::Sender<Failure>,
@@ -120,17 +140,22 @@ impl Worker {
             sinks: (log, spans),
             seed,
         } = parts;
-        let view = View::new(index, publisher.current().clone(), shard.clone(), origin_tls);
+        let view =
+            View::new((index, settings.workers), publisher.current().clone(), shard.clone(), origin_tls);
         Rc::new(Self {
             index,
             clock,
             pop_header: HeaderValue::from_str(&settings.name).expect("a checked name is a header value"),
             trusted_hops: TrustedHops::new(settings.trusted_hops.clone()),
+            replay_room: ReplayRoom::new(settings.limits.replay_total_bytes / settings.workers),
             settings,
             locator,
             log: log.map(|sink| sink.log(shard.clone())),
             spans,
             stopping: Rc::default(),
+            trouble: Notify::new(),
+            uplink: publisher.uplink().clone(),
+            health: publisher.health(),
             samples,
             affinity,
             failures,
@@ -167,10 +192,21 @@ impl Worker {
         &self.nothing
     }
 
+    /// Changes of placements' health, from the worker's beginning on.
+    pub(crate) fn health(&self) -> watch::Receiver<u64> {
+        self.health.clone()
+    }
+
     /// Tells the prober that an attempt failed. If it has too much to do already, it knows.
-    pub(crate) fn report_failure(&self, origin: &Rc<Origin>, kind: FailureKind, connection: u64) {
+    pub(crate) fn report_failure(
+        &self,
+        origin: &Rc<Origin>,
+        kind: FailureKind,
+        connection: u64,
+        blame: Blame,
+    ) {
         let connection = (self.index as u64 + 1) << 48 | connection;
-        let origin = origin.vitals.clone();
-        let _ = self.failures.try_send(Failure { origin, kind, connection, client: 0, route: 0 });
+        let (origin, Blame { client, route }) = (origin.vitals.clone(), blame);
+        let _ = self.failures.try_send(Failure { origin, kind, connection, client, route });
     }
 }

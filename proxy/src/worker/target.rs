@@ -6,18 +6,19 @@ use std::sync::Arc;
 use control::share::Sample;
 use http::HeaderMap;
 use steer::Table;
-use steer::attempt::next_placement;
+use steer::attempt::{Failed, Reach, next_placement};
 use steer::client::Client;
-use steer::decide::{Cause, Decision, decide, plan_in_lane};
+use steer::decide::{Basis, Cause, Decision, decide, plan_in_lane};
 use steer::ids::{OriginId, PlacementId, RouteId};
 use steer::matching::RequestHead;
 use steer::pick::{OriginView, pick, pick_for_key};
+use steer::retry::Budgets;
 use steer::route::Forward;
 use steer::signals::Signals;
 
 use super::affinity::{Affine, Belongs};
 use super::view::Resolved;
-use super::{RouteHandle, SAMPLE_ALL_OF_FIRST, SAMPLE_EVERY, Worker};
+use super::{Class, RouteHandle, SAMPLE_ALL_OF_FIRST, SAMPLE_EVERY, Worker};
 use crate::connect::PathTimes;
 use crate::forward::Origin;
 use crate::observe::{DecisionId, RequestSeries};
@@ -53,7 +54,15 @@ pub(crate) struct Target {
     pub(crate) origin: Rc<Origin>,
     pub(crate) route: Rc<RouteHandle>,
     pub(crate) series: Arc<RequestSeries>,
+    /// How long such requests usually take there.
+    pub(crate) class: Rc<Class>,
     pub(crate) times: PathTimes,
+    /// The latency of its region, if there is one.
+    pub(crate) latency_ms: Option<f64>,
+    /// How much of the pool's traffic may be sent again.
+    pub(crate) budgets: Budgets,
+    /// Whether nothing is usable, and this is the least bad.
+    pub(crate) is_least_bad: bool,
     /// What it was decided by.
     pub(crate) decision: DecisionId,
     /// Where the client's requests go when everything is well, if that is elsewhere.
@@ -64,13 +73,23 @@ pub(crate) struct Target {
     pub(crate) cookie: Option<String>,
 }
 
+/// Where a request may go after an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Onward {
+    pub(crate) reach: Reach,
+    /// Whether no attempt can follow the next one.
+    pub(crate) is_last: bool,
+}
+
 /// The origins that a request has tried.
 #[derive(Default)]
 pub(crate) struct Tried(Vec<Rc<Origin>>);
 
 impl Tried {
     pub(crate) fn add(&mut self, origin: &Rc<Origin>) {
-        self.0.push(origin.clone());
+        if !self.contains(origin) {
+            self.0.push(origin.clone());
+        }
     }
 
     fn contains(&self, origin: &Rc<Origin>) -> bool {
@@ -90,7 +109,7 @@ impl Worker {
         let Some(forward) = table.route(id).forward() else {
             let route = resolved.route(id);
             return Ok(Chosen::Direct(Direct {
-                series: resolved.series(&route, &self.nowhere),
+                series: resolved.at(&route, &self.nowhere).series,
                 decision: decided_by(&resolved),
                 route,
             }));
@@ -114,13 +133,13 @@ impl Worker {
         Ok(Chosen::Origin(target(&mut resolved, id, &decision, origin, cookie)))
     }
 
-    /// Where the `number`th attempt goes, after one at `failed`. Decided anew, under the snapshot of this moment.
+    /// Where the next attempt goes, after or beside one at `failed`. Decided anew, under the snapshot of this moment.
     pub(crate) fn next_target(
         &self,
         asked: &Asked<'_>,
         failed: &Rc<Origin>,
         tried: &Tried,
-        number: u32,
+        onward: Onward,
     ) -> Option<Target> {
         let mut view = self.view.borrow_mut();
         let mut resolved = view.current();
@@ -136,9 +155,11 @@ impl Worker {
             Some(placement) => {
                 let health = snapshot.vitals.observed(placement).health;
                 let untried_left = !exhausted.contains(&placement);
-                next_placement(&plan, placement, health, untried_left, &exhausted, number)
+                let failed = Failed { placement, health, untried_left };
+                next_placement(&plan, failed, &exhausted, onward.reach, onward.is_last)
             }
-            // It is no part of the table any more.
+            // It is no part of the table any more, and nothing may replace what must stay there.
+            None if onward.reach < Reach::Anywhere => None,
             None => plan.iter().copied().find(|placement| !exhausted.contains(placement)),
         }?;
         let (picked, origin) = self.pick_origin(&mut resolved, next, tried, belongs)?;
@@ -227,8 +248,14 @@ fn target(
     let mut times = PathTimes::of(latency_ms);
     let connect = route.route.forward().and_then(|forward| forward.timeouts.connect);
     times.connect = connect.map_or(times.connect, Into::into);
+    let budgets = table.pool(table.lane(decision.lane).pool).budgets;
+    let known = resolved.at(&route, &origin.region);
     Target {
-        series: resolved.series(&route, &origin.region),
+        series: known.series,
+        class: known.class,
+        budgets,
+        latency_ms,
+        is_least_bad: decision.basis == Basis::AllDown,
         times,
         decision: decided_by(resolved),
         natural_region,

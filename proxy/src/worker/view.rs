@@ -12,27 +12,30 @@ use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use control::snapshot::Snapshot;
 use control::version::Version;
-use control::vitals::OriginVitals;
+use control::vitals::{OriginVitals, PlacementKey};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use steer::ids::{OriginId, PlacementId, RouteId};
 use steer::table::{OriginHost, OriginTlsConfig};
 use steer::{Defect, KeyPath, Table};
 
-use super::handle::RouteHandle;
+use super::handle::{Classes, Known, RouteHandle};
 use crate::connect::{OriginTls, Transport};
-use crate::forward::Origin;
-use crate::observe::{RequestSeries, Shard};
+use crate::forward::{Origin, Placement};
+use crate::observe::Shard;
 use crate::tls;
 
 /// A worker's view of the current snapshot.
 pub(super) struct View {
-    worker: usize,
+    /// This worker's number, and how many there are.
+    worker: (usize, usize),
     cache: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     shard: Arc<Shard>,
     tls: Arc<OriginTlsStore>,
     /// Handles by name, so that they survive a publish.
     known: BTreeMap<OriginName, Rc<Origin>>,
+    placements: BTreeMap<PlacementKey, Rc<Placement>>,
+    classes: Classes,
     /// Origins that the current table does not mention and that still have requests running.
     leaving: Vec<Rc<Origin>>,
     /// The version whose leavers have been sorted out.
@@ -51,7 +54,7 @@ pub(super) struct Handles {
 
 impl View {
     pub(super) fn new(
-        worker: usize,
+        worker: (usize, usize),
         current: Arc<ArcSwap<Snapshot>>,
         shard: Arc<Shard>,
         tls: Arc<OriginTlsStore>,
@@ -63,6 +66,8 @@ impl View {
             shard,
             tls,
             known: BTreeMap::new(),
+            placements: BTreeMap::new(),
+            classes: Classes::new(),
             leaving: Vec::new(),
             settled: None,
             handles,
@@ -84,6 +89,8 @@ impl View {
             snapshot,
             handles,
             known: &mut self.known,
+            placements: &mut self.placements,
+            classes: &mut self.classes,
             shard: &self.shard,
             tls: &self.tls,
             worker: self.worker,
@@ -116,7 +123,12 @@ impl View {
         let table = snapshot.table();
         let routes: std::collections::BTreeSet<&str> =
             table.routes.iter().map(|route| route.name.as_str()).collect();
-        self.shard.retain(|route| routes.contains(route), |region| table.region_named(region).is_some());
+        let is_region = |region: &str| table.region_named(region).is_some();
+        self.classes.retain(|(route, region), _| routes.contains(route.as_str()) && is_region(region));
+        let placements: std::collections::BTreeSet<&PlacementKey> =
+            snapshot.vitals.placements.iter().map(|placement| &placement.key).collect();
+        self.placements.retain(|key, _| placements.contains(key));
+        self.shard.retain(|route| routes.contains(route), is_region);
     }
 }
 
@@ -125,9 +137,11 @@ pub(super) struct Resolved<'a> {
     pub(super) snapshot: &'a Arc<Snapshot>,
     handles: &'a mut Handles,
     known: &'a mut BTreeMap<OriginName, Rc<Origin>>,
+    placements: &'a mut BTreeMap<PlacementKey, Rc<Placement>>,
+    classes: &'a mut Classes,
     shard: &'a Arc<Shard>,
     tls: &'a OriginTlsStore,
-    worker: usize,
+    worker: (usize, usize),
 }
 
 impl Resolved<'_> {
@@ -147,15 +161,29 @@ impl Resolved<'_> {
         self.handles.routes[id.index()].get_or_insert_with(make).clone()
     }
 
-    /// The numbers of a route's requests that a region answers; `-` where none does.
-    pub(super) fn series(&self, route: &RouteHandle, region: &Rc<str>) -> Arc<RequestSeries> {
-        route.series(self.shard, region)
+    /// What belongs to a route's requests at a region; `-` is the region of those that none answers.
+    pub(super) fn at(&mut self, route: &RouteHandle, region: &Rc<str>) -> Known {
+        route.at(self.shard, self.classes, region)
     }
 
     /// The id of a placement in this table, by what was learnt about it.
     pub(super) fn placement_of(&self, origin: &Origin) -> Option<PlacementId> {
         let placements = &self.snapshot.vitals.placements;
-        placements.iter().position(|known| Arc::ptr_eq(known, &origin.placement)).and_then(PlacementId::new)
+        placements
+            .iter()
+            .position(|known| Arc::ptr_eq(known, &origin.placement.vitals))
+            .and_then(PlacementId::new)
+    }
+
+    fn placement(&mut self, id: PlacementId) -> Rc<Placement> {
+        let vitals = &self.snapshot.vitals.placements[id.index()];
+        let known = self.placements.get(&vitals.key).filter(|known| Arc::ptr_eq(&known.vitals, vitals));
+        if let Some(known) = known {
+            return known.clone();
+        }
+        let placement = Rc::new(Placement::new(vitals.clone(), self.worker.0, self.worker.1));
+        self.placements.insert(vitals.key.clone(), placement.clone());
+        placement
     }
 
     fn resolve(&mut self, id: OriginId) -> Rc<Origin> {
@@ -170,9 +198,9 @@ impl Resolved<'_> {
         {
             return origin.clone();
         }
-        let placement = self.snapshot.vitals.placements[table.origin(id).placement.index()].clone();
+        let placement = self.placement(table.origin(id).placement);
         let series = self.shard.region(&key.placement.region);
-        let origin = Rc::new(Origin::new(vitals.clone(), placement, self.worker, transport, series));
+        let origin = Rc::new(Origin::new(vitals.clone(), placement, self.worker.0, transport, series));
         self.known.insert(name, origin.clone());
         origin
     }

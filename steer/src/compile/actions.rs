@@ -34,6 +34,7 @@ impl Compiler<'_> {
             ("rewrite", spec.rewrite.is_some()),
             ("request_headers", spec.request_headers.is_some()),
             ("timeouts", spec.timeouts.is_some()),
+            ("retry", spec.retry.is_some()),
         ];
         for (key, _) in keys.into_iter().filter(|(_, is_given)| *is_given) {
             let problem = format!("the route has no pool, so {key} means nothing");

@@ -11,6 +11,7 @@ mod lanes;
 mod matching;
 mod policies;
 mod pools;
+mod retries;
 mod routes;
 
 use std::collections::BTreeMap;

@@ -30,11 +30,13 @@ impl Compiler<'_> {
             }
             let probe = self.probe(&spec.probe, spec.protocol, spec.tls.is_some(), &path.key("probe"));
             let tls = spec.tls.as_ref().map(|tls| self.origin_tls(tls, &path.key("tls")));
+            let budgets = self.budgets(&spec.retry_budget, &path.key("retry_budget"));
             self.table.pools.push(Pool {
                 name: spec.name.0.clone(),
                 probe,
                 tls,
                 protocol: spec.protocol,
+                budgets,
                 placements: start..self.table.placements.len(),
             });
         }

@@ -149,6 +149,7 @@ impl<'a> Compiler<'a> {
             lane,
             path: new_path,
             host,
+            retry: self.retry(spec, &path.key("retry")),
             affinity: self.affinity(spec, &path.key("affinity")),
             headers: self.header_rules(spec.request_headers.as_ref(), &headers),
             timeouts: self.timeouts(spec, &path.key("timeouts")),

@@ -13,6 +13,7 @@ mod name;
 mod policy;
 mod pool;
 mod region;
+mod retry;
 mod route;
 mod tls;
 
@@ -23,6 +24,7 @@ pub use name::Name;
 pub use policy::{Failback, OnAllDown, PolicySpec, Steering};
 pub use pool::{PlacementSpec, PoolSpec, ProbeKind, ProbeSpec, Protocol};
 pub use region::{RegionSpec, State};
+pub use retry::{KeyScope, RetryBudgetSpec, RetryScope, RetrySpec};
 pub use route::RouteSpec;
 pub use tls::{OriginTlsSpec, TlsProfile};
 

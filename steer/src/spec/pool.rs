@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Name, OriginTlsSpec, State, full_weight};
+use super::{Name, OriginTlsSpec, RetryBudgetSpec, State, full_weight};
 use crate::moment::Span;
 
 /// All origins that serve one application, across regions.
@@ -21,6 +21,9 @@ pub struct PoolSpec {
     /// What is spoken to the origins, probes included.
     #[serde(default)]
     pub protocol: Protocol,
+    /// How much of its requests may be sent again.
+    #[serde(default)]
+    pub retry_budget: RetryBudgetSpec,
     /// The pool's presence in each region.
     pub placements: Vec<PlacementSpec>,
 }

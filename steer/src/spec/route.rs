@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AffinitySpec, ConditionSpec, HeaderRulesSpec, Name, RedirectSpec, RespondSpec, RewriteSpec, Steering,
-    TimeoutsSpec,
+    AffinitySpec, ConditionSpec, HeaderRulesSpec, Name, RedirectSpec, RespondSpec, RetrySpec, RewriteSpec,
+    Steering, TimeoutsSpec,
 };
 
 /// A rule that leads requests to a pool, to another address, or to an answer of the edge's own.
@@ -92,4 +92,8 @@ pub struct RouteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"first_byte": "2s"}]))]
     pub timeouts: Option<TimeoutsSpec>,
+    /// When and where its requests are sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"attempts": 2}]))]
+    pub retry: Option<RetrySpec>,
 }

@@ -1,8 +1,10 @@
 //! What the compiler refuses, and how it says so.
 
+use steer::retry::{Budgets, Retry};
 use steer::spec::{
-    ConditionSpec, Failback, HeaderRulesSpec, OriginTlsSpec, PlacementSpec, ProbeKind, Protocol,
-    RedirectSpec, RespondSpec, RewriteSpec, RouteSpec, Scheme, State, Steering, TimeoutsSpec,
+    ConditionSpec, Failback, HeaderRulesSpec, KeyScope, OriginTlsSpec, PlacementSpec, ProbeKind, Protocol,
+    RedirectSpec, RespondSpec, RetryBudgetSpec, RetryScope, RetrySpec, RewriteSpec, RouteSpec, Scheme, State,
+    Steering, TimeoutsSpec,
 };
 use steer::{Span, Spec, Table};
 
@@ -291,4 +293,79 @@ fn what_a_route_does_must_make_sense() {
         "routes[0].timeouts.total",
         "between 1ms and 24h",
     );
+}
+
+#[test]
+fn what_is_sent_again_must_make_sense() {
+    let refused = |spec: RetrySpec, key: &str, words: &str| {
+        route_refused(|route| route.retry = Some(spec), &format!("routes[0].retry.{key}"), words);
+    };
+    let usual = RetrySpec::default;
+    for attempts in [0, 6] {
+        refused(RetrySpec { attempts, ..usual() }, "attempts", "between 1 and 5");
+    }
+    refused(RetrySpec { statuses: vec![503, 429], ..usual() }, "statuses[1]", "between 500 and 599");
+    refused(RetrySpec { statuses: vec![503, 503], ..usual() }, "statuses[1]", "twice");
+    refused(RetrySpec { statuses: (500..517).collect(), ..usual() }, "statuses", "17 statuses");
+    refused(RetrySpec { replay_bytes: Some(1 << 21), ..usual() }, "replay_bytes", "more than 1048576");
+    let once = || RetrySpec { attempts: 1, ..usual() };
+    refused(RetrySpec { idempotent_methods: true, ..once() }, "idempotent_methods", "with one attempt");
+    refused(RetrySpec { idempotency_key: KeyScope::Region, ..once() }, "idempotency_key", "with one attempt");
+    refused(RetrySpec { scope: RetryScope::Region, ..once() }, "scope", "with one attempt");
+    refused(RetrySpec { replay_bytes: Some(1), ..once() }, "replay_bytes", "with one attempt");
+    route_refused(
+        |route| {
+            (route.pool, route.policy) = (None, None);
+            (route.redirect, route.retry) = (
+                Some(RedirectSpec { scheme: Some(Scheme::Https), ..RedirectSpec::default() }),
+                Some(usual()),
+            );
+        },
+        "routes[0].retry",
+        "retry means nothing",
+    );
+}
+
+#[test]
+fn what_a_route_says_of_retries_is_what_its_table_says() {
+    let mut spec = spec(&REGIONS[..2], Steering::Nearest);
+    let compiled = |spec: &Spec| {
+        let table = Table::compile(spec).unwrap();
+        (table.routes[0].forward().unwrap().retry.clone(), table.pools[0].budgets)
+    };
+    assert_eq!(compiled(&spec), Default::default(), "by default");
+    spec.routes[0].retry = Some(RetrySpec::default());
+    assert_eq!(compiled(&spec), Default::default(), "written as the default");
+    spec.routes[0].retry = Some(RetrySpec {
+        attempts: 5,
+        statuses: vec![503, 500],
+        idempotent_methods: true,
+        idempotency_key: KeyScope::Global,
+        scope: RetryScope::Region,
+        replay_bytes: Some(0),
+        hedge: false,
+    });
+    spec.pools[0].retry_budget = RetryBudgetSpec { percent: 1, per_second: 2, hedge_percent: 3 };
+    let retry = Retry {
+        attempts: 5,
+        statuses: vec![500, 503],
+        idempotent_methods: true,
+        idempotency_key: KeyScope::Global,
+        scope: RetryScope::Region,
+        replay_bytes: Some(0),
+        hedge: false,
+    };
+    assert_eq!(compiled(&spec), (retry, Budgets { retry_percent: 1, retry_per_second: 2, hedge_percent: 3 }));
+}
+
+#[test]
+fn budgets_are_bounded() {
+    let refused = |budget: RetryBudgetSpec, key: &str| {
+        let path = format!("pools[0].retry_budget.{key}");
+        refused(|spec| spec.pools[0].retry_budget = budget, &path, "more than");
+    };
+    let usual = RetryBudgetSpec::default;
+    refused(RetryBudgetSpec { percent: 101, ..usual() }, "percent");
+    refused(RetryBudgetSpec { per_second: 1001, ..usual() }, "per_second");
+    refused(RetryBudgetSpec { hedge_percent: 51, ..usual() }, "hedge_percent");
 }

@@ -70,8 +70,11 @@ catalogue! {
         ["route": "routes of the table, `-` for none", "region": "regions of the table, `-` for none"]
         "Time from a request's head to the end of its answer.";
     ATTEMPTS = Counter "nearside_attempts_total"
-        ["region": "regions of the table", "kind": "`first`, `retry`", "outcome": "`answered`, `not_sent`, `connect_timeout`, `timeout`, `reset`, `protocol`"]
+        ["region": "regions of the table", "kind": "`first`, `retry`, `hedge`", "outcome": "`answered`, `not_sent`, `connect_timeout`, `timeout`, `reset`, `protocol`, `unprocessed`, `gateway_error`, `cancelled`"]
         "Attempts at origins by region, kind and outcome.";
+    RETRIES_DENIED = Counter "nearside_retries_denied_total"
+        ["region": "regions of the table"]
+        "Requests that failed at a region and were not sent again because its retry budget was used up.";
     SPILL = Counter "nearside_spill_total"
         ["from": "regions of the table", "to": "regions of the table"]
         "Requests sent on because the nearer region was full.";

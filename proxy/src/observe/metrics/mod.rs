@@ -143,8 +143,8 @@ impl Numbers {
                 by_region.entry(region.clone()).or_default().push(series.clone());
             }
         }
-        let (mut attempts, mut pool, mut opened, mut reuse, mut spills) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut attempts, mut denied, mut pool, mut opened, mut reuse, mut spills) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (region, series) in &by_region {
             let sum = |of: &dyn Fn(&RegionSeries) -> u64| {
                 series.iter().map(|series| of(series)).sum::<u64>() as f64
@@ -159,6 +159,8 @@ impl Numbers {
                     }
                 }
             }
+            let budget_used_up = sum(&|series| series.retries_denied.get());
+            denied.push(counter(labels([("region", region)]), budget_used_up));
             let active = sum(&|series| series.connections_active.get());
             let idle = sum(&|series| series.connections_idle.get());
             pool.push(gauge(labels([("region", region), ("state", "active")]), active));
@@ -183,6 +185,7 @@ impl Numbers {
             }
         }
         families.add(&catalogue::ATTEMPTS, attempts);
+        families.add(&catalogue::RETRIES_DENIED, denied);
         families.add(&catalogue::POOL_CONNECTIONS, pool);
         families.add(&catalogue::POOL_OPENED, opened);
         families.add(&catalogue::POOL_REUSE, reuse);

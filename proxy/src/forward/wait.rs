@@ -1,0 +1,122 @@
+//! What a request does while it waits for an answer: nothing, for most are answered long before it counts as late.
+//!
+//! A late one looks at the health of its placement, at once and whenever that changes. In a sound placement it may be sent a
+//! second time within the hedge budget, once. In a doubted one it may be sent a second time within the retry budget; one that
+//! cannot be sent twice at a time leaves a placement that is down. Where nowhere is left to go it hopes for two seconds.
+
+use std::time::Duration;
+
+use steer::signals::Health;
+use tokio::time::Instant;
+
+use super::attempts::{Progress, Sent};
+use crate::worker::Target;
+
+/// How long a request waits where nothing else is left to try, once its placement is down.
+const LAST_HOPE: Duration = Duration::from_secs(2);
+/// How long it waits for the budget to allow a second attempt.
+const BUDGET_WAIT: Duration = Duration::from_millis(25);
+
+/// What a request does while it waits.
+pub(super) enum Step {
+    Wait,
+    /// It is sent a second time.
+    Second(Target),
+    /// It leaves its attempt.
+    Leave,
+}
+
+/// When a request that waits for an answer does something about it.
+pub(super) struct Wait {
+    /// When to look again.
+    pub(super) alarm: Option<Instant>,
+    /// When its answer counts as late; `None` if it can do nothing about it.
+    late_at: Option<Instant>,
+    /// Whether it may be sent a second time only because it is late.
+    may_hedge: bool,
+    /// When it gives up, for want of anything else to try.
+    hope_ends_at: Option<Instant>,
+    deadline: Option<Instant>,
+}
+
+impl Wait {
+    pub(super) fn of(sent: &Sent<'_>, target: &Target) -> Self {
+        let (may_hedge, may_leave) = (sent.may_hedge(target), sent.may_leave(target));
+        let now = (may_hedge || may_leave || target.is_least_bad).then(Instant::now);
+        let (late_after, is_known) = target.class.late_after(target.latency_ms);
+        let mut wait = Self {
+            alarm: None,
+            late_at: now.filter(|_| may_hedge || may_leave).map(|now| now + late_after),
+            may_hedge: may_hedge && is_known,
+            hope_ends_at: now.filter(|_| target.is_least_bad).map(|now| now + LAST_HOPE),
+            deadline: sent.deadline,
+        };
+        wait.set_alarm(wait.late_at);
+        wait
+    }
+
+    fn set_alarm(&mut self, at: Option<Instant>) {
+        self.alarm = at.into_iter().chain(self.hope_ends_at).chain(self.deadline).min();
+    }
+
+    /// Whether it wants to know of changes of health.
+    pub(super) fn listens(&self, now: Instant) -> bool {
+        self.late_at.is_some_and(|late| late <= now)
+    }
+
+    /// What to do at `now`, woken by the alarm or by a change of health.
+    pub(super) fn step(
+        &mut self,
+        sent: &Sent<'_>,
+        target: &Target,
+        progress: &mut Progress,
+        now: Instant,
+        second_runs: bool,
+    ) -> Step {
+        if self.hope_ends_at.is_some_and(|ends| ends <= now) {
+            return Step::Leave;
+        }
+        self.set_alarm(self.late_at.filter(|late| *late > now));
+        if !self.listens(now) || second_runs || target.is_least_bad {
+            return Step::Wait;
+        }
+        let health = target.origin.placement.health();
+        let (is_doubted, is_down) = match health {
+            Health::Suspect => (true, false),
+            Health::Down | Health::Held => (true, true),
+            Health::Unknown | Health::Up | Health::Recovering => (false, false),
+        };
+        let is_twice = sent.may_hedge(target);
+        let hedges = std::mem::take(&mut self.may_hedge);
+        let may_leave = is_twice || is_down && sent.may_leave(target);
+        if !may_leave || !(hedges || is_doubted) {
+            return Step::Wait;
+        }
+        let attempts = target.route.retry().attempts;
+        progress.tried.add(&target.origin);
+        let next =
+            (progress.begun < attempts).then(|| sent.next_target(target, progress, attempts)).flatten();
+        let Some(next) = next else {
+            if is_down {
+                let ends_at = *self.hope_ends_at.get_or_insert(now + LAST_HOPE);
+                self.set_alarm(Some(ends_at));
+            }
+            return Step::Wait;
+        };
+        if !is_twice {
+            // The retry that follows pays.
+            return Step::Leave;
+        }
+        let (placement, at) = (&target.origin.placement, sent.worker.clock.now());
+        if hedges && placement.may_hedge(target.budgets, at) {
+            return Step::Second(next);
+        }
+        if is_doubted && placement.may_retry(target.budgets, at) {
+            return Step::Second(next);
+        }
+        if is_doubted {
+            self.set_alarm(Some(now + BUDGET_WAIT));
+        }
+        Step::Wait
+    }
+}
