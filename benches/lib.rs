@@ -58,7 +58,7 @@ pub fn ranking(table: &Table) -> Ranking {
             Ranked { latency_ms: Some(steer::geo::expected_rtt_ms(km)), rise_ms: 0.0, measured: true }
         })
         .collect();
-    Ranking { number: 1, pop, regions }
+    Ranking { number: 1, pop, regions, excesses: Vec::new() }
 }
 
 /// Everything is up, and one byte per placement says so, as in the running proxy.

@@ -7,19 +7,18 @@
 //! Old snapshots are kept until the last worker has let go of them and are freed here, so that no request pays for taking a
 //! large table apart.
 
+mod inherited;
+mod learnt;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use steer::client::Pop;
 use steer::effective::Effective;
-use steer::geo::expected_rtt_ms;
-use steer::ids::PlacementId;
-use steer::ranking::{Ranked, Ranking};
-use steer::signals::Observed;
+use steer::ranking::Ranking;
 use steer::spec::{Spec, State};
-use steer::table::Lane;
-use steer::{Defect, Moment, Span, Table, failback};
+use steer::{Defect, Moment, Span, Table};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -28,7 +27,8 @@ use crate::overlay::{Overlay, Overridden, RegionOverrides};
 use crate::snapshot::{Snapshot, Vitals};
 use crate::uplink::Uplink;
 use crate::version::{About, Version, fingerprint};
-use crate::vitals::{PlacementKey, Registry};
+use crate::vitals::Registry;
+use inherited::{carried, remembered};
 
 /// Published versions that are kept to look at.
 const MAX_VERSIONS: usize = 64;
@@ -113,7 +113,7 @@ impl Publisher {
         let version = version(1, first, table, &clock);
         let registry = Registry::new(workers);
         let overlay = Overlay::default();
-        let ranking = Ranking { number: 1, pop, regions: Vec::new() };
+        let ranking = Ranking { number: 1, pop, ..Ranking::default() };
         let snapshot = Snapshot {
             effective: Arc::new(effective(&version.table, &overlay)),
             overlay: Arc::new(overlay.clone()),
@@ -252,62 +252,15 @@ impl Publisher {
         inner.overlay.next_expiry()
     }
 
-    /// Publishes a ranking if it differs from the current one, and advances lanes of manual failback. `rank` gives the
-    /// latencies of a table's regions, in its order.
-    pub fn rank(&self, rank: impl FnOnce(&Table, &Pop) -> Vec<Ranked>) {
-        let mut inner = self.lock();
-        let before = self.snapshot();
-        let regions = rank(before.table(), &before.ranking.pop);
-        let ranking = if regions == before.ranking.regions {
-            before.ranking.clone()
-        } else {
-            let (number, pop) = (before.ranking.number + 1, before.ranking.pop.clone());
-            Arc::new(Ranking { number, pop, regions })
-        };
-        let incumbents = failback::incumbents(before.table(), &before.effective, &*before.vitals, |lane| {
-            let name = inner.incumbents.get(&lane_key(before.table(), lane))?;
-            before.table().region_named(name)
-        });
-        if Arc::ptr_eq(&ranking, &before.ranking) && incumbents == *before.incumbents {
-            return;
-        }
-        for (lane, incumbent) in before.table().lanes.iter().zip(&incumbents) {
-            if let Some(region) = incumbent {
-                let name = before.table().region(*region).name.clone();
-                inner.incumbents.insert(lane_key(before.table(), lane), name);
-            }
-        }
-        let incumbents = Arc::new(incumbents);
-        self.swap(&mut inner, Snapshot { ranking, incumbents, ..Snapshot::clone(&before) });
-    }
-
     /// Moves this PoP, as GeoIP of its public address says after a new database.
     pub fn place_pop(&self, pop: Pop) {
         let mut inner = self.lock();
         let before = self.snapshot();
         if before.ranking.pop != pop {
-            let ranking =
-                Ranking { number: before.ranking.number + 1, pop, regions: before.ranking.regions.clone() };
+            let number = before.ranking.number + 1;
+            let ranking = Ranking { number, pop, ..Ranking::clone(&before.ranking) };
             self.swap(&mut inner, Snapshot { ranking: Arc::new(ranking), ..Snapshot::clone(&before) });
         }
-    }
-
-    /// Records what is observed of a placement. What was observed before, if that is different.
-    pub fn observe(&self, key: &PlacementKey, observed: Observed) -> Option<Observed> {
-        let _inner = self.lock();
-        let snapshot = self.snapshot();
-        let index = snapshot.vitals.placements.iter().position(|placement| placement.key == *key)?;
-        let placement = &snapshot.vitals.placements[index];
-        let before = placement.observed();
-        if before == observed {
-            return None;
-        }
-        placement.set_observed(observed);
-        snapshot.vitals.set_observed(PlacementId::new(index)?, observed);
-        if before.health != observed.health {
-            self.health.send_modify(|changes| *changes = changes.wrapping_add(1));
-        }
-        Some(before)
     }
 
     fn republish_overlay(&self, inner: &mut Inner) {
@@ -363,35 +316,6 @@ fn version(number: u64, draft: Draft, table: Table, clock: &Clock) -> Arc<Versio
 
 fn effective(table: &Table, overlay: &Overlay) -> Effective {
     Effective::of(table, |region| overlay.region(&table.region(region).name).to_override())
-}
-
-/// The ranking of a new table: what is known of regions by the same name and place, priors for the others.
-fn carried(before: &Ranking, table: Option<&Table>, next: &Table) -> Ranking {
-    let known = |region: &steer::table::Region| {
-        let table = table?;
-        let id = table.region_named(&region.name)?;
-        let same_place = table.region(id).place == region.place;
-        before.regions.get(id.index()).filter(|_| same_place).copied()
-    };
-    let prior = |region: &steer::table::Region| Ranked {
-        latency_ms: before.pop.point.map(|pop| expected_rtt_ms(pop.km_to(&region.point))),
-        rise_ms: 0.0,
-        measured: false,
-    };
-    let regions = next.regions.iter().map(|region| known(region).unwrap_or_else(|| prior(region))).collect();
-    Ranking { number: before.number + 1, pop: before.pop.clone(), regions }
-}
-
-fn lane_key(table: &Table, lane: &Lane) -> (String, Option<String>) {
-    (table.pool(lane.pool).name.clone(), lane.policy.clone())
-}
-
-fn remembered(
-    incumbents: &BTreeMap<(String, Option<String>), String>,
-    table: &Table,
-) -> Vec<Option<steer::ids::RegionId>> {
-    let of = |lane: &Lane| table.region_named(incumbents.get(&lane_key(table, lane))?);
-    table.lanes.iter().map(of).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 //! ```
 //!
 //! **Hard filters** (jurisdiction, `off`, `drain`, weight 0) never relax, whatever is down. Health and limits do: a suspect
-//! placement comes after healthy ones, and when all are down one attempt may go to the least bad.
+//! placement comes after healthy ones. Where none of a lane is usable, those come that are out of use and would answer (given
+//! up for their errors, held, or back for less than two seconds); where none of these is left, one attempt may go to the
+//! least bad.
 //!
 //! **The dial.** A region keeps a client's key if the key's lot falls below its weight. The natural region is the first in
 //! order of cost that keeps it; as keeping does not depend on the order, it is found without sorting, and raising a weight
@@ -76,7 +78,9 @@ pub enum Basis {
     Ranked,
     /// The table's order: no place and no latency is known.
     Unranked,
-    /// Nothing is usable; the plan is one attempt at the least bad.
+    /// Nothing is usable; the plan is what is out of use and would answer, by cost.
+    LastResort,
+    /// Nothing is usable, and nothing would answer; the plan is one attempt at the least bad.
     AllDown,
 }
 
@@ -180,7 +184,7 @@ fn scan<S: Signals, R: Recorder, const ALL: bool>(
     let placement = |key: Key| lane.candidates[key.index()].placement;
     let natural = (natural != Key::LAST).then(|| placement(natural));
     let Some(head) = plan.head() else {
-        return if any_usable { Err(Cause::Full) } else { all_down(world, id, &view, natural) };
+        return if any_usable { Err(Cause::Full) } else { last_resort(world, id, &view, natural) };
     };
     let kept = client.kept.and_then(|kept| kept_at(world, id, &view, kept, head));
     if let Some(kept) = kept {
@@ -285,6 +289,43 @@ fn class(state: State, keeps: bool, fitness: Fitness) -> Class {
     }
 }
 
+/// The permitted placements that are out of use and would answer, doubtful as they are; if there are none, all are down.
+fn last_resort<S: Signals>(
+    world: &World<'_, S>,
+    id: LaneId,
+    view: &View<'_>,
+    natural: Option<PlacementId>,
+) -> Result<(Decision, Plan), Cause> {
+    let lane = world.table.lane(id);
+    let (mut plan, mut any) = (Plan::empty(), false);
+    for (index, candidate) in lane.candidates.iter().enumerate() {
+        let standing = world.effective.of_placement(candidate.placement);
+        let would_answer = world.signals.observed(candidate.placement).is_last_resort();
+        if !would_answer || unwanted(standing).is_some() {
+            continue;
+        }
+        any = true;
+        if candidate.max_in_flight == u32::MAX
+            || world.signals.in_flight(candidate.placement) < candidate.max_in_flight
+        {
+            let cost = view.terms(world.table, index, candidate, standing).cost;
+            plan.push(Key::of(Class::Suspect, view.preference(candidate.region), rounded(cost), index));
+        }
+    }
+    let Some(head) = plan.head() else {
+        return if any { Err(Cause::Full) } else { all_down(world, id, view, natural) };
+    };
+    let decision = Decision {
+        lane: id,
+        first: lane.candidates[head.index()].placement,
+        natural,
+        spilled_from: None,
+        kept: false,
+        basis: Basis::LastResort,
+    };
+    Ok((decision, plan))
+}
+
 /// One attempt at the permitted placement that answered most recently, then by cost; or none, if the policy says so.
 fn all_down<S: Signals>(
     world: &World<'_, S>,
@@ -294,10 +335,8 @@ fn all_down<S: Signals>(
 ) -> Result<(Decision, Plan), Cause> {
     let lane = world.table.lane(id);
     let usable = |placement| {
-        let observed = world.signals.observed(placement);
-        let up =
-            matches!(observed.health, Health::Unknown | Health::Up | Health::Suspect) || observed.ramp > 0;
-        up && unwanted(world.effective.of_placement(placement)).is_none()
+        world.signals.observed(placement).is_usable()
+            && unwanted(world.effective.of_placement(placement)).is_none()
     };
     let elsewhere =
         !lane.jurisdictions.is_empty() && lane.excluded.iter().any(|(placement, _)| usable(*placement));

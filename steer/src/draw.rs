@@ -17,6 +17,8 @@ pub enum Purpose {
     Share,
     /// Which origin of a placement does the key belong to?
     Origin,
+    /// Does a placement that was slow take this key again, to see whether it still is?
+    Trial,
 }
 
 impl Purpose {
@@ -26,6 +28,7 @@ impl Purpose {
             Self::Ramp => 0x6e65_6172_7261_6d70,
             Self::Share => 0x6e65_6172_7368_6172,
             Self::Origin => 0x6e65_6172_6f72_6967,
+            Self::Trial => 0x6e65_6172_7472_6961,
         }
     }
 }

@@ -7,9 +7,17 @@
 //! reading it changes nothing. It does not decay towards zero when samples stop, which would make an unwatched far region
 //! look near; [`Estimate::certainty`] fades instead, and whoever ranks falls back to a prior.
 //!
+//! A path that has become slower by more than noise is not waited for: samples beyond slow + 4 deviations + 20 ms add up (a
+//! [`Cusum`]), and once about eight in a row have proved a shift, the averages start anew from what those samples say
+//! ([`Estimate::shifted_at`]). Answers that came only after they had been given up count here too. Answers that pile up behind
+//! a pause and arrive together are one piece of evidence and not many: the pause is over.
+//!
 //! Start-up: the first value is the least of the first three samples, because a first answer over a cold path is slow.
 //! Left out: errors and connect times. Neither is a latency sample.
 
+use arrayvec::ArrayVec;
+
+use crate::health::{Cusum, threshold};
 use crate::moment::{Moment, Span};
 
 /// Time constant of the average that orders regions.
@@ -21,8 +29,16 @@ pub const FADE_TAU: Span = Span::from_secs(300);
 /// Samples before an estimate counts as measured.
 pub const MIN_SAMPLES: f64 = 3.0;
 
+/// The share of slow samples that is usual, and the one that proves a shift.
+const USUALLY_SLOW: f64 = 0.05;
+const SHIFTED: f64 = 0.50;
+/// Samples a second, as what proves a shift depends on it a little.
+const PER_SECOND: f64 = 20.0;
+/// The last slow samples, which say where the path has shifted to.
+const SHIFT_SAMPLES: usize = 8;
+
 /// What is known of one target's latency.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Estimate {
     slow_ms: f64,
     fast_ms: f64,
@@ -30,13 +46,39 @@ pub struct Estimate {
     /// Samples, each fading by `exp(-age / FADE_TAU)`, as of `at`.
     samples: f64,
     at: Moment,
+    shift: Cusum,
+    slow_samples: ArrayVec<f64, SHIFT_SAMPLES>,
+    /// When the last sample was asked for, and came.
+    last: (Moment, Moment),
+    shifted_at: Option<Moment>,
+}
+
+impl Default for Estimate {
+    fn default() -> Self {
+        Self {
+            slow_ms: 0.0,
+            fast_ms: 0.0,
+            deviation_ms: 0.0,
+            samples: 0.0,
+            at: Moment::default(),
+            shift: Cusum::between(USUALLY_SLOW, SHIFTED),
+            slow_samples: ArrayVec::new(),
+            last: (Moment::default(), Moment::default()),
+            shifted_at: None,
+        }
+    }
 }
 
 impl Estimate {
-    /// Adds a successful probe's round trip. Samples that are not a finite, non-negative number are ignored.
-    pub fn add(&mut self, rtt_ms: f64, at: Moment) {
+    /// Adds a successful probe's round trip. Samples that are not a finite, non-negative number are ignored. Whether it proves
+    /// that the path has become slower.
+    pub fn add(&mut self, rtt_ms: f64, at: Moment) -> bool {
         if !rtt_ms.is_finite() || rtt_ms < 0.0 {
-            return;
+            return false;
+        }
+        if self.has_shifted(rtt_ms, at) {
+            self.start_anew(at);
+            return true;
         }
         let gap = at.since(self.at);
         if self.samples < MIN_SAMPLES - 0.5 {
@@ -44,7 +86,7 @@ impl Estimate {
             self.slow_ms = least;
             self.fast_ms = least;
         } else {
-            let clipped = rtt_ms.min(self.slow_ms + 4.0 * self.deviation_ms + 20.0);
+            let clipped = rtt_ms.min(self.most_usual_ms());
             let slow = 1.0 - decay(gap, SLOW_TAU);
             self.deviation_ms += slow * ((rtt_ms - self.slow_ms).abs() - self.deviation_ms);
             self.slow_ms += slow * (clipped - self.slow_ms);
@@ -52,6 +94,66 @@ impl Estimate {
         }
         self.samples = self.samples * decay(gap, FADE_TAU) + 1.0;
         self.at = self.at.max(at);
+        false
+    }
+
+    /// As [`Estimate::add`], for an answer that came after it had been given up: late by nobody knows what, it is evidence of a
+    /// shift and nothing that an average could take in.
+    pub fn add_late(&mut self, rtt_ms: f64, at: Moment) -> bool {
+        let is_shift = rtt_ms.is_finite() && rtt_ms >= 0.0 && self.has_shifted(rtt_ms, at);
+        if is_shift {
+            self.start_anew(at);
+        }
+        is_shift
+    }
+
+    /// Nothing was measured for a while, and that was nobody's fault here: time starts again at `now`.
+    pub fn resume(&mut self, now: Moment) {
+        self.at = self.at.max(now);
+    }
+
+    /// When the path last became slower at once.
+    #[must_use]
+    pub const fn shifted_at(&self) -> Option<Moment> {
+        self.shifted_at
+    }
+
+    fn has_shifted(&mut self, rtt_ms: f64, at: Moment) -> bool {
+        let asked = at - Span::from_millis_f64(rtt_ms);
+        let (last_asked, last_came) = std::mem::replace(&mut self.last, (asked, at));
+        if self.samples < MIN_SAMPLES - 0.5 || rtt_ms <= self.most_usual_ms() {
+            self.shift.add(1, 0);
+            if self.shift.is_at_rest() {
+                self.slow_samples.clear();
+            }
+            return false;
+        }
+        let is_piled_up = at.since(last_came).as_nanos() < asked.since(last_asked).as_nanos() / 2;
+        if is_piled_up {
+            return false;
+        }
+        self.shift.add(0, 1);
+        if self.slow_samples.is_full() {
+            self.slow_samples.remove(0);
+        }
+        self.slow_samples.push(rtt_ms);
+        self.shift.sum() >= threshold(PER_SECOND)
+    }
+
+    fn start_anew(&mut self, at: Moment) {
+        let mut samples = std::mem::take(&mut self.slow_samples);
+        samples.sort_by(f64::total_cmp);
+        let median = samples[(samples.len() - 1) / 2];
+        let deviation = samples.iter().map(|ms| (ms - median).abs()).sum::<f64>() / samples.len() as f64;
+        (self.slow_ms, self.fast_ms, self.deviation_ms) = (median, median, deviation);
+        self.at = self.at.max(at);
+        self.shift.rest();
+        self.shifted_at = Some(at);
+    }
+
+    /// What a sample is at most unless the path has become slower.
+    fn most_usual_ms(&self) -> f64 {
+        self.slow_ms + 4.0 * self.deviation_ms + 20.0
     }
 
     /// The slow average, in ms. `None` before the first sample.
@@ -123,6 +225,51 @@ mod tests {
         assert!(estimate.slow_ms().unwrap() < 22.0);
         feed(&mut estimate, 31, 25, |_| 60.0);
         assert!(estimate.slow_ms().unwrap() > 56.0, "{estimate:?}");
+    }
+
+    /// Probes sent every 50 ms and answered after `ms`, for `millis`. When a shift was proved, in ms after the first was sent.
+    fn probe(estimate: &mut Estimate, from: u64, millis: u64, ms: f64) -> Option<u64> {
+        let came = |step: u64| Moment::from_millis(from + step * 50) + Span::from_millis_f64(ms);
+        let shifts = (0..millis / 50).filter(|step| estimate.add_late(ms, came(*step))).collect::<Vec<_>>();
+        shifts.first().map(|step| came(*step).since(Moment::from_millis(from)).as_nanos() / 1_000_000)
+    }
+
+    #[test]
+    fn a_path_eight_times_as_long_is_known_within_a_second() {
+        for ms in [5.0, 30.0, 80.0] {
+            let mut estimate = Estimate::default();
+            feed(&mut estimate, 0, 30, |_| ms);
+            let known = probe(&mut estimate, 30_000, 2000, ms * 8.0);
+            let bound = 350 + (ms * 8.0) as u64;
+            assert!(known.is_some_and(|at| at <= bound), "{ms}: {known:?}");
+            assert!((estimate.slow_ms().unwrap() - ms * 8.0).abs() < 1.0, "{estimate:?}");
+            assert!(estimate.probe_timeout() >= Span::from_millis_f64((ms * 8.0 + 9.0).min(1000.0)));
+        }
+    }
+
+    #[test]
+    fn a_pause_is_no_longer_path() {
+        let mut estimate = Estimate::default();
+        feed(&mut estimate, 0, 30, |_| 5.0);
+        let (paused, resumed) = (30_000, 30_800);
+        for sent in (paused..resumed).step_by(50) {
+            let at = Moment::from_millis(resumed) + Span::from_nanos(sent - paused);
+            assert!(!estimate.add_late((resumed - sent) as f64, at));
+        }
+        assert_eq!(estimate.shifted_at(), None);
+        assert!(estimate.slow_ms().unwrap() < 6.0);
+    }
+
+    #[test]
+    fn noise_is_no_shift() {
+        let mut rng = crate::draw::Rng::new(3);
+        let mut estimate = Estimate::default();
+        for step in 0..20 * 3600 * 24 {
+            let noise = f64::from(rng.below(8000)) / 1000.0;
+            let spike = if rng.below(20) == 0 { 60.0 } else { 0.0 };
+            let is_shift = estimate.add(30.0 + noise + spike, Moment::from_millis(step * 50));
+            assert!(!is_shift, "{step}");
+        }
     }
 
     #[test]

@@ -117,6 +117,14 @@ impl Span {
     }
 }
 
+impl Add for Span {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
 impl From<Span> for std::time::Duration {
     fn from(span: Span) -> Self {
         Self::from_nanos(span.0)

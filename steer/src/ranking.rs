@@ -10,13 +10,18 @@
 //! is not a slow region. Unmeasured, it has its prior: what the distance from this PoP suggests, or nothing where the PoP's
 //! place is unknown. Fewer than three fresh samples blend the two, and a region whose probes have stopped slides back to its
 //! prior within the hour. The first measurement is published at once, and for [`SETTLING`] after it hysteresis waits, so a
-//! PoP does not start out with its priors frozen.
+//! PoP does not start out with its priors frozen. A path that has become much slower is published at once too, as soon as that is
+//! proved ([`Estimate::shifted_at`]); that it has become faster again waits its turn.
+//!
+//! What a placement's own slowness adds to its cost stands beside the latencies, since it is the placement's and not the
+//! region's ([`Excess`]).
 //!
 //! [`tick`] is pure: the caller says what was measured and what time it is.
 
 use crate::client::Pop;
 use crate::estimate::{Estimate, MIN_SAMPLES};
 use crate::geo::{Point, expected_rtt_ms};
+use crate::health::Excess;
 use crate::moment::{Moment, Span};
 
 /// A published latency moves only on a difference above this.
@@ -55,6 +60,8 @@ pub struct Ranking {
     pub pop: Pop,
     /// Per region.
     pub regions: Vec<Ranked>,
+    /// Per placement; those beyond the last have none.
+    pub excesses: Vec<Excess>,
 }
 
 /// What is remembered of one region between ticks.
@@ -83,10 +90,13 @@ pub fn tick<'e>(
     state: &mut RegionState,
     pop: &Pop,
     point: &Point,
-    targets: impl Iterator<Item = &'e Estimate>,
+    targets: impl Iterator<Item = &'e Estimate> + Clone,
     now: Moment,
 ) -> Ranked {
     let prior = pop.point.map(|pop| expected_rtt_ms(pop.km_to(point)));
+    let published_at = state.published_at;
+    let has_shifted =
+        targets.clone().filter_map(Estimate::shifted_at).any(|shifted_at| shifted_at > published_at);
     let measured = median(targets, now);
     if measured.is_some() && state.first_measured.is_none() {
         state.first_measured = Some(now);
@@ -99,7 +109,7 @@ pub fn tick<'e>(
         (None, prior) => prior,
     };
     let is_measured = measured.is_some_and(|(_, certainty)| certainty >= MIN_SAMPLES - 0.5);
-    if state.should_publish(estimate, is_measured, now) {
+    if state.should_publish(estimate, is_measured, has_shifted, now) {
         state.published = Ranked { latency_ms: estimate, rise_ms: 0.0, measured: is_measured };
         state.published_at = now;
         state.differs_since = None;
@@ -110,7 +120,13 @@ pub fn tick<'e>(
 }
 
 impl RegionState {
-    fn should_publish(&mut self, estimate: Option<f64>, is_measured: bool, now: Moment) -> bool {
+    fn should_publish(
+        &mut self,
+        estimate: Option<f64>,
+        is_measured: bool,
+        has_shifted: bool,
+        now: Moment,
+    ) -> bool {
         let (Some(estimate), Some(published)) = (estimate, self.published.latency_ms) else {
             return estimate.is_some() != self.published.latency_ms.is_some();
         };
@@ -122,6 +138,9 @@ impl RegionState {
         if !differs {
             self.differs_since = None;
             return false;
+        }
+        if has_shifted && estimate > published {
+            return true;
         }
         let held = now.since(*self.differs_since.get_or_insert(now)) >= HOLD;
         // What was published while settling was a first look and need not stay its minute.
@@ -180,8 +199,12 @@ mod tests {
 
         /// One second with ten samples of `ms`.
         fn second(&mut self, ms: Option<f64>) -> Ranked {
+            self.second_of(|| ms)
+        }
+
+        fn second_of(&mut self, mut ms: impl FnMut() -> Option<f64>) -> Ranked {
             for step in 0..10 {
-                if let Some(ms) = ms {
+                if let Some(ms) = ms() {
                     self.estimate.add(ms, Moment::from_millis(self.now * 1000 + step * 100));
                 }
             }
@@ -215,15 +238,33 @@ mod tests {
             region.second(Some(28.0));
         }
         for _ in 0..2 {
-            assert_eq!(region.second(Some(128.0)).latency_ms.unwrap().round(), 28.0);
+            assert_eq!(region.second(Some(44.0)).latency_ms.unwrap().round(), 28.0);
         }
         for _ in 0..60 {
             assert_eq!(region.second(Some(28.0)).latency_ms.unwrap().round(), 28.0);
         }
-        let steps = (1..30).find(|_| region.second(Some(128.0)).latency_ms.unwrap() > 40.0);
-        assert!((10..=13).contains(&steps.unwrap()), "{steps:?}");
+        let steps = (1..30).find(|_| region.second(Some(44.0)).latency_ms.unwrap() > 36.0);
+        assert!((10..=17).contains(&steps.unwrap()), "{steps:?}");
         let ranked = region.state.published();
-        assert!(ranked.rise_ms > 10.0 && (ranked.rise_ms - (ranked.latency_ms.unwrap() - 28.0)).abs() < 0.1);
+        assert!(ranked.rise_ms > 8.0 && (ranked.rise_ms - (ranked.latency_ms.unwrap() - 28.0)).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_path_that_is_much_slower_is_published_at_once_and_its_return_waits() {
+        let mut region = Region::new(Some(FRANKFURT));
+        for _ in 0..100 {
+            region.second(Some(28.0));
+        }
+        for step in 0..10 {
+            let at = Moment::from_millis(region.now * 1000 + step * 50) + Span::from_millis(224);
+            region.estimate.add_late(224.0, at);
+        }
+        let now = Moment::from_millis(region.now * 1000 + 700);
+        let ranked =
+            tick(&mut region.state, &region.pop, &Point::of(DUBLIN), [&region.estimate].into_iter(), now);
+        assert_eq!(ranked.latency_ms.unwrap().round(), 224.0);
+        let back = (1..100).find(|_| region.second(Some(28.0)).latency_ms.unwrap() < 100.0);
+        assert!((60..75).contains(&back.unwrap()), "{back:?}");
     }
 
     #[test]
@@ -249,9 +290,12 @@ mod tests {
         let mut changes = 0;
         let mut last = None;
         for second in 0..3600 {
-            let noise = f64::from(rng.below(4000)) / 1000.0 - 2.0;
-            let spike = if rng.below(100) == 0 { 60.0 } else { 0.0 };
-            let latency = region.second(Some(40.0 + noise + spike)).latency_ms;
+            let latency = region.second_of(|| {
+                let noise = f64::from(rng.below(4000)) / 1000.0 - 2.0;
+                let spike = if rng.below(100) == 0 { 60.0 } else { 0.0 };
+                Some(40.0 + noise + spike)
+            });
+            let latency = latency.latency_ms;
             changes += u32::from(second > 10 && latency != last);
             last = latency;
         }

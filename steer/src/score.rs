@@ -2,15 +2,16 @@
 //!
 //! | steering | cost |
 //! |---|---|
-//! | `nearest` | `a*L + (1-a)*(E + rise) + bias` |
-//! | `latency` | `L + bias` |
-//! | `geo` | `E + bias`, after the regions listed for the client's country or continent |
+//! | `nearest` | `a*L + (1-a)*(E + rise) + excess + bias` |
+//! | `latency` | `L + excess + bias` |
+//! | `geo` | `E + excess + bias`, after the regions listed for the client's country or continent |
 //! | `weighted` | the rank of a weighted rendezvous hash |
 //! | `active-passive` | the position in the list |
 //!
 //! L is the published round trip from this PoP, E the round trip to expect between client and region by distance, rise how
 //! far L is above its lowest of the last hour. `a` is [`Client::blend`]: a client who lives at this PoP is steered by what
-//! was measured from it, one far away by his own distance, corrected when the path gets slower. Where one of L and E is
+//! was measured from it, one far away by his own distance, corrected when the path gets slower. `excess` is by how much the
+//! placement's answers have become later than they used to be ([`crate::health::Slowness`]), nothing unless that is proved. Where one of L and E is
 //! unknown the other stands alone.
 
 use crate::client::Client;
@@ -18,6 +19,7 @@ use crate::decide::World;
 use crate::draw::{Purpose, lot, unit};
 use crate::effective::{DIAL_WHOLE, Effective, Standing};
 use crate::geo::{BATCH, Point, expected_rtt_ms, slack_ms};
+use crate::health::Excess;
 use crate::ids::{LaneId, RegionId};
 use crate::plan::{MAX_CANDIDATES, Plan, rounded};
 use crate::ranking::Ranked;
@@ -37,6 +39,8 @@ pub struct Terms {
     pub estimate_ms: Option<f64>,
     /// How far L is above its lowest of the last hour.
     pub rise_ms: f64,
+    /// How much later than usual the placement's answers are, where that is proved.
+    pub excess_ms: f64,
     /// What the operator added.
     pub bias_ms: f64,
     /// 0 for a region listed for the client's country, 1 for one listed for his continent, 2 for all others (`geo`).
@@ -56,6 +60,7 @@ pub(crate) struct View<'a> {
     by_country: &'a [RegionId],
     by_continent: &'a [RegionId],
     regions: &'a [Ranked],
+    excesses: &'a [Excess],
     /// The position among the candidates that a manual failback lane starts from.
     start: usize,
 }
@@ -77,6 +82,7 @@ impl<'a> View<'a> {
             by_country: listed(&lane.countries, spot.and_then(|spot| spot.country)),
             by_continent: listed(&lane.continents, spot.and_then(|spot| spot.continent)),
             regions: &world.ranking.regions,
+            excesses: &world.ranking.excesses,
             start: start.unwrap_or(0),
         }
     }
@@ -148,16 +154,17 @@ impl<'a> View<'a> {
             latency_ms: ranked.latency_ms,
             estimate_ms: km.map(expected_rtt_ms),
             rise_ms: ranked.rise_ms,
+            excess_ms: self.excess(candidate),
             bias_ms: candidate.bias_ms,
             preference: 0,
             cost: f64::INFINITY,
         };
         let cost = match steering {
-            Steering::Nearest => blended(&terms) + terms.bias_ms,
-            Steering::Latency => terms.latency_ms.unwrap_or(f64::INFINITY) + terms.bias_ms,
+            Steering::Nearest => blended(&terms) + terms.excess_ms + terms.bias_ms,
+            Steering::Latency => terms.latency_ms.unwrap_or(f64::INFINITY) + terms.excess_ms + terms.bias_ms,
             Steering::Geo => {
                 terms.preference = self.preference(candidate.region);
-                terms.estimate_ms.unwrap_or(f64::INFINITY) + terms.bias_ms
+                terms.estimate_ms.unwrap_or(f64::INFINITY) + terms.excess_ms + terms.bias_ms
             }
             Steering::Weighted => share_rank(self.key, candidate, standing),
             Steering::ActivePassive => self.position(index),
@@ -167,6 +174,12 @@ impl<'a> View<'a> {
             terms.cost = cost;
         }
         terms
+    }
+
+    #[inline(always)]
+    fn excess(&self, candidate: &Candidate) -> f64 {
+        let excess = self.excesses.get(candidate.placement.index());
+        excess.map_or(0.0, |excess| excess.ms_for(self.key, candidate.hash))
     }
 
     /// See [`Terms::preference`].
@@ -202,8 +215,9 @@ impl<'a> View<'a> {
     pub(crate) fn settle_ties(&self, lane: &Lane, slack: f64, plan: &mut Plan) {
         if slack > 0.0 {
             plan.prefer(slack, |index| {
-                let region = lane.candidates[index].region.index();
-                self.regions.get(region).and_then(|ranked| ranked.latency_ms).unwrap_or(f64::INFINITY)
+                let candidate = &lane.candidates[index];
+                let latency = self.regions.get(candidate.region.index()).and_then(|ranked| ranked.latency_ms);
+                latency.unwrap_or(f64::INFINITY) + self.excess(candidate)
             });
         }
     }

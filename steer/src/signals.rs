@@ -9,7 +9,8 @@ use crate::moment::Moment;
 pub struct Observed {
     /// The placement's health.
     pub health: Health,
-    /// While `recovering`: how much of its traffic it takes, in [`RAMP_WHOLE`]ths; 0 takes none. Otherwise meaningless.
+    /// While `recovering`: how much of its traffic it takes, in [`RAMP_WHOLE`]ths; 0 takes none. While `down` or `held`: 0
+    /// unless it answers all the same. Otherwise meaningless.
     pub ramp: u8,
 }
 
@@ -60,6 +61,32 @@ impl Observed {
     #[must_use]
     pub const fn plain(health: Health) -> Self {
         Self { health, ramp: 0 }
+    }
+
+    /// A health that takes no requests, of a placement that may answer all the same.
+    #[must_use]
+    pub const fn out_of_use(health: Health, answers: bool) -> Self {
+        Self { health, ramp: answers as u8 }
+    }
+
+    /// Whether it takes requests, be it only after all others.
+    #[must_use]
+    pub const fn is_usable(self) -> bool {
+        match self.health {
+            Health::Unknown | Health::Up | Health::Suspect => true,
+            Health::Recovering => self.ramp > 0,
+            Health::Down | Health::Held => false,
+        }
+    }
+
+    /// Whether it is out of use and would answer: ejected, held, or not yet trusted again. Better than nothing at all.
+    #[must_use]
+    pub const fn is_last_resort(self) -> bool {
+        match self.health {
+            Health::Unknown | Health::Up | Health::Suspect => false,
+            Health::Recovering => self.ramp == 0,
+            Health::Down | Health::Held => self.ramp > 0,
+        }
     }
 
     /// The byte: health in the low three bits, ramp in the high five.

@@ -113,6 +113,9 @@ pub struct ObservedPlacement {
     /// While recovering: the part of its traffic that it takes, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<f64>,
+    /// How much later than usual its answers are, in ms, where that is proved; a part of its cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excess_ms: Option<u16>,
     /// Requests running from here.
     pub in_flight: u32,
     /// Per origin.
@@ -128,6 +131,18 @@ pub struct ObservedOrigin {
     pub health: String,
     /// How long ago it last answered, in ms; `None` is never.
     pub last_success_ago_ms: Option<f64>,
+    /// The last thing that went wrong here, if anything has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
+}
+
+/// What last went wrong at an origin.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct LastError {
+    /// In words.
+    pub what: String,
+    /// How long ago, in ms.
+    pub ago_ms: f64,
 }
 
 pub(super) async fn list(State(admin): Shared) -> Json<Regions> {
@@ -285,16 +300,22 @@ fn placements(snapshot: &Snapshot, region: &str, now: Moment) -> Vec<ObservedPla
             }
             .to_owned(),
             last_success_ago_ms: origin.last_success().map(|at| now.since(at).as_millis_f64()),
+            last_error: origin.last_error().map(|error| LastError {
+                what: error.what.clone(),
+                ago_ms: now.since(error.at).as_millis_f64(),
+            }),
         });
     }
-    let here = snapshot.vitals.placements.iter().filter(|placement| placement.key.region == region);
-    here.map(|placement| {
+    let here = (0..).zip(&snapshot.vitals.placements).filter(|(_, placement)| placement.key.region == region);
+    here.map(|(index, placement): (usize, _)| {
+        let excess = snapshot.ranking.excesses.get(index).map(|excess| excess.ms);
         let observed = placement.observed();
         let recovering = observed.health == Health::Recovering;
         ObservedPlacement {
             pool: placement.key.pool.clone(),
             health: observed.health.as_str().to_owned(),
             ramp: recovering.then(|| f64::from(observed.ramp) / f64::from(RAMP_WHOLE)),
+            excess_ms: excess.filter(|ms| *ms > 0),
             in_flight: placement.in_flight(),
             origins: origins.remove(placement.key.pool.as_str()).unwrap_or_default(),
         }

@@ -153,6 +153,9 @@ pub struct Cost {
     pub estimate_ms: Option<f64>,
     /// How far L is above its lowest of the last hour.
     pub rise_ms: f64,
+    /// How much later than usual the placement's answers are, where that is proved.
+    #[serde(default)]
+    pub excess_ms: f64,
     /// What the operator added.
     pub bias_ms: f64,
     /// The sum that ranks; milliseconds in `nearest`, `latency` and `geo` steering. `None` is unknown.
@@ -312,6 +315,7 @@ fn cost(snapshot: &Snapshot, placement: PlacementId, terms: &Terms) -> Cost {
         measured: snapshot.ranking.regions.get(region.index()).is_some_and(|ranked| ranked.measured),
         estimate_ms: terms.estimate_ms.map(rounded),
         rise_ms: rounded(terms.rise_ms),
+        excess_ms: rounded(terms.excess_ms),
         bias_ms: terms.bias_ms,
         cost: Some(terms.cost).filter(|cost| cost.is_finite()).map(rounded),
     }

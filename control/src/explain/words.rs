@@ -38,6 +38,7 @@ pub(super) fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decisio
             "the client is kept elsewhere".to_owned()
         }
         WhyNot::Chosen => match decision.map(|decision| decision.basis) {
+            Some(Basis::LastResort) => "none is usable; this one is out of use, but answers".to_owned(),
             Some(Basis::AllDown) => "all are down, and this one answered last: one attempt".to_owned(),
             Some(Basis::Unranked) => "no place and no latency is known: the table's order decides".to_owned(),
             _ => "chosen".to_owned(),
@@ -73,6 +74,7 @@ pub(super) fn summary(decided: &Result<&Decision, Cause>, told: &Explanation) ->
         Ok(decision) => {
             let choice = told.choice.as_deref().unwrap_or_default();
             match (decision.basis, &told.natural_region) {
+                (Basis::LastResort, _) => format!("{choice}, which is out of use, because no other answers"),
                 (Basis::AllDown, _) => format!("all down: one attempt at {choice}"),
                 (_, Some(natural)) if natural != choice && decision.spilled_from.is_some() => {
                     format!("{choice}, because {natural} is full")

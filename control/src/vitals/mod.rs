@@ -9,4 +9,4 @@ mod cells;
 mod registry;
 
 pub use cells::{AnswerCounts, OriginCells, PlacementCells};
-pub use registry::{OriginKey, OriginVitals, PlacementKey, PlacementVitals, Registry};
+pub use registry::{LastError, OriginKey, OriginVitals, PlacementKey, PlacementVitals, Registry};

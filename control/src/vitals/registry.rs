@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use steer::health::OriginHealth;
 use steer::ids::{OriginId, PlacementId};
@@ -41,6 +41,16 @@ pub struct OriginVitals {
     cells: Box<[OriginCells]>,
     health: AtomicU8,
     last_probed: AtomicU64,
+    last_error: ArcSwapOption<LastError>,
+}
+
+/// The last thing that went wrong at an origin.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LastError {
+    /// What, in words.
+    pub what: String,
+    /// When.
+    pub at: Moment,
 }
 
 /// Everything learnt about one placement.
@@ -75,6 +85,17 @@ impl OriginVitals {
     /// A probe was answered. For the prober.
     pub fn probed(&self, at: Moment) {
         self.last_probed.store(at.as_nanos(), Relaxed);
+    }
+
+    /// The last thing that went wrong here, if anything has.
+    #[must_use]
+    pub fn last_error(&self) -> Option<Arc<LastError>> {
+        self.last_error.load_full()
+    }
+
+    /// Something went wrong. For the prober.
+    pub fn erred(&self, what: String, at: Moment) {
+        self.last_error.store(Some(Arc::new(LastError { what, at })));
     }
 
     /// Its health inside its placement.
@@ -197,6 +218,7 @@ impl Registry {
                 cells: (0..self.workers).map(|_| OriginCells::default()).collect(),
                 health: AtomicU8::new(OriginHealth::Unknown as u8),
                 last_probed: AtomicU64::new(0),
+                last_error: ArcSwapOption::empty(),
             })
         };
         self.origins.entry(key.clone()).or_insert_with(new).clone()

@@ -157,18 +157,21 @@ fn tell(explanation: &Explanation) -> String {
                 latency,
                 number(terms.and_then(|terms| terms.estimate_ms)),
                 number(terms.map(|terms| terms.rise_ms)),
+                number(terms.map(|terms| terms.excess_ms)),
                 number(terms.map(|terms| terms.bias_ms)),
                 number(terms.and_then(|terms| terms.cost)),
                 candidate.why.clone(),
             ]
         };
-        let header =
-            ["  REGION", "HEALTH", "STATE", "WEIGHT", "KM", "a", "L", "E", "RISE", "BIAS", "COST", "WHY"];
+        let header = [
+            "  REGION", "HEALTH", "STATE", "WEIGHT", "KM", "a", "L", "E", "RISE", "EXCESS", "BIAS", "COST",
+            "WHY",
+        ];
         lines.push(String::new());
         lines.push(columns(&header, explanation.regions.iter().map(row)));
         lines.push(String::new());
         lines.push(
-            "cost = a*L + (1-a)*(E + rise) + bias, in ms, when steering is nearest; ~ suggested by distance"
+            "cost = a*L + (1-a)*(E + rise) + excess + bias, in ms, when steering is nearest; ~ suggested by distance"
                 .to_owned(),
         );
     }

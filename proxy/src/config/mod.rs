@@ -22,7 +22,7 @@ use steer::{Defect, KeyPath, Span};
 
 pub use listening::{Listener, ListenerTls};
 pub use observing::{AccessLog, AccessLogTarget, DiagnosticHeaders, Tracing};
-pub use spec::{EdgeSpec, ParentDecision};
+pub use spec::{EdgeSpec, OnAllSilent, ParentDecision};
 
 /// What this edge was told.
 #[derive(Clone, Debug)]
@@ -55,6 +55,10 @@ pub struct Settings {
     pub token_file: PathBuf,
     /// Where load balancers and Prometheus connect.
     pub health: SocketAddr,
+    /// Addresses that are asked while no origin answers.
+    pub references: Vec<SocketAddr>,
+    /// Whether clients should still be sent here when nothing answers and there are no references.
+    pub on_all_silent: OnAllSilent,
     /// What the access log holds, and where it goes.
     pub access_log: AccessLog,
     /// What answers tell of their way.
@@ -207,6 +211,8 @@ impl Reader {
             admin,
             token_file: folder.join(&spec.admin.token_file),
             health: self.address(&spec.health.listen, &KeyPath::of("health").key("listen"), "127.0.0.1:9190"),
+            references: self.references(&spec.health),
+            on_all_silent: spec.health.readyz_on_all_down.unwrap_or_default(),
             access_log: AccessLog::of(&spec.access_log, folder),
             headers: DiagnosticHeaders {
                 server_timing: spec.headers.server_timing,
@@ -214,6 +220,25 @@ impl Reader {
             },
             tracing: spec.tracing.as_ref().and_then(|section| self.tracing(section, folder)),
         }
+    }
+
+    fn references(&mut self, health: &spec::HealthSection) -> Vec<SocketAddr> {
+        let section = KeyPath::of("health");
+        if !health.references.is_empty() && health.readyz_on_all_down.is_some() {
+            self.defect(
+                section.key("readyz_on_all_down"),
+                "health.references decide already whether it is this PoP",
+                "it would never count",
+                "references = [\"1.1.1.1:443\", \"9.9.9.9:443\"]",
+            );
+        }
+        let written = health.references.iter().enumerate();
+        let read = |(index, text): (usize, &String)| {
+            let example = "references = [\"1.1.1.1:443\", \"9.9.9.9:443\"]";
+            let path = section.key("references").index(index);
+            self.parse(text, &path, "an address and a port", example)
+        };
+        written.filter_map(read).collect()
     }
 
     fn trusted_hops(&mut self, spec: &EdgeSpec) -> Vec<IpNet> {

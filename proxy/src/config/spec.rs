@@ -224,12 +224,34 @@ pub struct HealthSection {
     /// Address and port.
     #[schemars(extend("examples" = ["127.0.0.1:9190"]))]
     pub listen: String,
+    /// Addresses and ports that have nothing to do with your origins, two or more. They are connected to only while no origin
+    /// of any pool answers at all. If they answer, this PoP's uplink is well; if they are silent too for 3 s, `/readyz` says
+    /// "not ready", so that clients are sent to other PoPs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["1.1.1.1:443", "9.9.9.9:443"]]))]
+    pub references: Vec<String>,
+    /// What `/readyz` says when no origin of any pool has answered anything for 3 s, not even with an error or a refusal. Only
+    /// without `references`; default `stay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readyz_on_all_down: Option<OnAllSilent>,
 }
 
 impl Default for HealthSection {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9190".to_owned() }
+        Self { listen: "127.0.0.1:9190".to_owned(), references: Vec::new(), readyz_on_all_down: None }
     }
+}
+
+/// What `/readyz` says when nothing answers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline, extend("examples" = ["fail"]))]
+pub enum OnAllSilent {
+    /// Ready: it may be the origins, and other PoPs would be no better.
+    #[default]
+    Stay,
+    /// Not ready: that this PoP is cut off is likelier than that all origins are.
+    Fail,
 }
 
 /// One JSON line per request.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::origin;
 use super::users::Users;
 use super::world::{HOST, POP, REGIONS, table};
-use crate::config::{AccessLog, DiagnosticHeaders, Limits, Listener, Settings};
+use crate::config::{AccessLog, DiagnosticHeaders, Limits, Listener, OnAllSilent, Settings};
 use crate::edge::Edge;
 use crate::relay::Relay;
 
@@ -156,6 +156,8 @@ fn settings(folder: &std::path::Path) -> Settings {
         admin: any_port,
         token_file: folder.join("admin.token"),
         health: any_port,
+        references: Vec::new(),
+        on_all_silent: OnAllSilent::Stay,
         access_log: AccessLog::off(),
         headers: DiagnosticHeaders::default(),
         tracing: None,

@@ -1,8 +1,9 @@
 //! `/livez`, `/readyz` and `/metrics`: for load balancers, orchestrators and Prometheus, without a token.
 //!
 //! *Live* means that the process answers. *Ready* means that clients should be sent here: a table is in force, the first
-//! probes are over, and nobody has told this edge to stop. Origins that are down do not make an edge unready: that would
-//! withdraw every PoP in the world at the moment their origins fail.
+//! probes are over, nobody has told this edge to stop, and it is not cut off. Origins that are down do not make an edge unready:
+//! that would withdraw every PoP in the world at the moment their origins fail. Silence of everything may, for 3 s and more: of
+//! the references too where there are some; otherwise only where the operator says so.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use control::publisher::Publisher;
 use prometheus::Registry;
+use steer::health::UNREADY_AFTER;
 use tokio::sync::watch;
 
 use super::Phase;
@@ -23,13 +26,20 @@ use crate::observe::{Sources, page, registry};
 pub(super) struct Readiness {
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) probed: watch::Receiver<bool>,
+    pub(super) publisher: Arc<Publisher>,
+    /// Whether an edge that hears nothing at all is to be left alone.
+    pub(super) fails_when_silent: bool,
 }
 
 impl Readiness {
-    fn gates(&self) -> [(&'static str, bool); 3] {
+    fn gates(&self) -> [(&'static str, bool); 4] {
+        let now = self.publisher.clock().now();
+        let silent_since = self.publisher.uplink().silent_since();
+        let is_cut_off = silent_since.is_some_and(|since| now.since(since) >= UNREADY_AFTER);
         [
             ("table", true),
             ("first_probes", *self.probed.borrow()),
+            ("uplink", !(is_cut_off && self.fails_when_silent)),
             ("not_draining", *self.phase.borrow() == Phase::Serving),
         ]
     }

@@ -234,6 +234,7 @@ impl Common {
             first_round,
             stop,
             seed: name_hash(&settings.name),
+            references: settings.references.clone(),
         });
         let mut others = vec![spawned("the prober", prober)?];
         let counts = Arc::new(Counts::default());

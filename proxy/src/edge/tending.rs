@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::health::{self, Readiness};
 use super::origin_files::OriginFiles;
 use super::{Phase, Publishes};
-use crate::config::Settings;
+use crate::config::{OnAllSilent, Settings};
 use crate::locate::Locator;
 use crate::observe::Sources;
 use crate::tls::TlsListeners;
@@ -63,7 +63,13 @@ async fn run(parts: Parts) -> io::Result<()> {
         publishes: parts.publishes,
         tls: parts.tls,
     };
-    let ready = Readiness { phase: phase.clone(), probed };
+    let settings = &tending.settings;
+    let ready = Readiness {
+        phase: phase.clone(),
+        probed,
+        publisher: tending.publisher.clone(),
+        fails_when_silent: !settings.references.is_empty() || settings.on_all_silent == OnAllSilent::Fail,
+    };
     let admin = axum::serve(TcpListener::from_std(admin_listener)?, router(admin)).into_future();
     let health =
         axum::serve(TcpListener::from_std(health_listener)?, health::router(sources, ready)).into_future();

@@ -1,53 +1,51 @@
-//! Keeps what the prober learns: one health machine per placement, one latency estimate per origin, one published latency
-//! per region. All by name, so that a publish forgets nothing but what it drops.
+//! Keeps what the prober learns, by name, so that a publish forgets nothing but what it drops: the health of placements, the
+//! latency of origins, what is to be thought of this PoP's uplink and of the prober's own punctuality.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control::clock::Clock;
 use control::publisher::Publisher;
 use control::snapshot::Snapshot;
 use control::vitals::{OriginKey, OriginVitals, PlacementKey};
-use steer::draw::name_hash;
-use steer::estimate::Estimate;
-use steer::geo::Place;
-use steer::health::{Event, OriginHealth, Placement, beside, most_recovered};
-use steer::ranking::{RegionState, tick};
-use steer::signals::{Health, Observed};
+use steer::health::{Event, Lateness, Silence, Uplink};
 use steer::{Moment, Span};
 
+use super::ask::{How, Problem};
+use super::latencies::{Latencies, Took};
+use super::outcomes::{is_refusal, told};
+use super::placements::Placements;
 use super::series::ProbeSeries;
-
-/// Ramps of this PoP start up to this much later than the health machine says.
-const MAX_RAMP_DELAY: Span = Span::from_secs(5);
+use crate::worker::Failure;
 
 pub(super) struct Keeper {
-    pub(super) publisher: Arc<Publisher>,
-    pub(super) series: Arc<ProbeSeries>,
-    seed: u64,
+    publisher: Arc<Publisher>,
+    series: Arc<ProbeSeries>,
     inner: RefCell<Inner>,
 }
 
-#[derive(Default)]
 struct Inner {
-    placements: BTreeMap<PlacementKey, Kept>,
-    estimates: BTreeMap<OriginKey, Estimate>,
-    regions: BTreeMap<String, (Place, RegionState)>,
+    placements: Placements,
+    latencies: Latencies,
+    uplink: Uplink,
+    lateness: Lateness,
 }
 
-struct Kept {
-    machine: Placement,
-    origins: Vec<Arc<OriginVitals>>,
-    /// What its machine says.
-    observed: Observed,
-    /// What decisions see: its ramp counts beside those of the pool's other placements.
-    published: Observed,
-}
+/// How a probe ended: positions in [`super::PROBE_RESULTS`].
+const OK: usize = 0;
+const BAD_ANSWER: usize = 1;
+const LOST: usize = 2;
+const DISCARDED: usize = 3;
 
 impl Keeper {
     pub(super) fn new(publisher: Arc<Publisher>, series: Arc<ProbeSeries>, seed: u64) -> Self {
-        Self { publisher, series, seed, inner: RefCell::default() }
+        let inner = Inner {
+            placements: Placements::new(publisher.clone(), series.clone(), seed),
+            latencies: Latencies::default(),
+            uplink: Uplink::default(),
+            lateness: Lateness::default(),
+        };
+        Self { publisher, series, inner: RefCell::new(inner) }
     }
 
     pub(super) fn clock(&self) -> Clock {
@@ -61,150 +59,187 @@ impl Keeper {
     /// Fits what is kept to the current table.
     pub(super) fn reconcile(&self) {
         let snapshot = self.snapshot();
-        let mut guard = self.inner.borrow_mut();
-        let inner = &mut *guard;
-        let mut origins: BTreeMap<PlacementKey, Vec<Arc<OriginVitals>>> = BTreeMap::new();
-        for origin in &snapshot.vitals.origins {
-            origins.entry(origin.key.placement.clone()).or_default().push(origin.clone());
-        }
-        inner.placements.retain(|key, _| origins.contains_key(key));
-        inner.estimates.retain(|key, _| snapshot.vitals.origins.iter().any(|origin| origin.key == *key));
-        for (key, origins) in origins {
-            let seed = self.seed ^ name_hash(&key.pool) ^ name_hash(&key.region);
-            let delay = Span::from_nanos(seed % MAX_RAMP_DELAY.as_nanos());
-            let kept = inner.placements.entry(key).or_insert_with(|| Kept {
-                machine: Placement::new(0, delay),
-                origins: Vec::new(),
-                observed: Observed::UNKNOWN,
-                published: Observed::UNKNOWN,
-            });
-            let former =
-                |origin: &Arc<OriginVitals>| kept.origins.iter().position(|old| old.key == origin.key);
-            let positions: Vec<Option<usize>> = origins.iter().map(former).collect();
-            kept.machine.set_origins(&positions);
-            kept.origins = origins;
-        }
-        let table = snapshot.table();
-        inner.regions.retain(|name, (place, _)| {
-            table.region_named(name).is_some_and(|id| table.region(id).place == *place)
-        });
-        self.series.retain(|region| table.region_named(region).is_some());
+        let inner = &mut *self.inner.borrow_mut();
+        inner.placements.reconcile(&snapshot);
+        inner.latencies.reconcile(&snapshot);
     }
 
     /// How long a probe of an origin may take.
     pub(super) fn probe_timeout(&self, key: &OriginKey) -> Span {
         let inner = self.inner.borrow();
-        inner.estimates.get(key).map_or_else(|| Estimate::default().probe_timeout(), Estimate::probe_timeout)
+        let usual = inner.latencies.probe_timeout(key);
+        Span::from_nanos(usual.as_nanos().saturating_mul(inner.lateness.patience().into()))
     }
 
-    /// A probe was answered well; `rtt` is how long request and answer took, which says how far the origin is. A TCP probe says
-    /// nothing of it: the connection may end at somebody's front, far from the origin.
-    pub(super) fn answered(&self, origin: &OriginVitals, rtt: Option<Span>) {
+    /// Whether a placement is to be probed at its pool's interval.
+    pub(super) fn is_in_demand(&self, key: &PlacementKey) -> bool {
+        self.inner.borrow().placements.kept.get(key).is_none_or(|kept| kept.is_in_demand)
+    }
+
+    /// A timer of the prober's came late by so much.
+    pub(super) fn woke(&self, late: Span, interval: Span) {
+        self.series.late(late.as_secs_f64());
+        let now = self.clock().now();
+        self.inner.borrow_mut().lateness.woke(late, interval, now);
+    }
+
+    /// A probe was answered well.
+    pub(super) fn answered(&self, origin: &OriginVitals, took: Took) {
+        self.probed(origin, took, false);
+    }
+
+    /// A probe was answered well, after it had been given up.
+    pub(super) fn answered_late(&self, origin: &OriginVitals, took: Took) {
+        self.probed(origin, took, true);
+    }
+
+    fn probed(&self, origin: &OriginVitals, took: Took, was_late: bool) {
         let now = self.clock().now();
         origin.probed(now);
-        if let Some(rtt) = rtt {
-            let mut inner = self.inner.borrow_mut();
-            inner.estimates.entry(origin.key.clone()).or_default().add(rtt.as_millis_f64(), now);
+        self.heard_at(now, now);
+        let has_shifted = {
+            let inner = &mut *self.inner.borrow_mut();
+            let event = if was_late {
+                Event::ProbeLate
+            } else {
+                self.series.probe(&origin.key.placement.region, OK);
+                Event::ProbeOk
+            };
+            let cause = if was_late { "a probe was answered late" } else { "probes are answered" };
+            inner.placements.happened(&origin.key, event, inner.lateness.patience(), now, cause);
+            inner.latencies.add(&origin.key, took, was_late, now)
+        };
+        if has_shifted {
+            tracing::info!(origin = %origin.key.address, region = %origin.key.placement.region, "the way there has become longer");
+            self.rank();
         }
-        self.happened(&origin.key, Event::ProbeOk);
+    }
+
+    /// Nobody can say how a probe ended.
+    pub(super) fn discarded(&self, origin: &OriginVitals) {
+        self.series.probe(&origin.key.placement.region, DISCARDED);
     }
 
     /// A probe was answered badly or not at all. Whether the origin has just become suspect, so that a burst should settle it.
-    pub(super) fn lost(&self, origin: &OriginVitals, sent: Moment, connection: u64) -> bool {
-        if let Some(at) = origin.last_served() {
-            self.happened(&origin.key, Event::Served { at });
-        }
-        self.happened(&origin.key, Event::ProbeLost { sent, connection })
-    }
-
-    /// A request found no connection, or lost one. The origin, if it has just become suspect.
-    pub(super) fn refused(&self, key: &OriginKey, connection: u64) -> Option<OriginKey> {
-        self.happened(key, Event::Refused { connection }).then(|| key.clone())
-    }
-
-    /// Lets time pass.
-    pub(super) fn tick(&self) {
+    pub(super) fn lost(
+        &self,
+        origin: &OriginVitals,
+        problem: &Problem,
+        sent: Moment,
+        connection: u64,
+    ) -> bool {
         let now = self.clock().now();
-        let keys: Vec<PlacementKey> = self.inner.borrow().placements.keys().cloned().collect();
-        for key in keys {
-            let mut inner = self.inner.borrow_mut();
-            if let Some(kept) = inner.placements.get_mut(&key) {
-                let observed = kept.machine.tick(now);
-                self.publish(&mut inner.placements, &key, observed);
-            }
+        let result = if problem.how == How::Answered { BAD_ANSWER } else { LOST };
+        self.series.probe(&origin.key.placement.region, result);
+        tracing::debug!(
+            region = origin.key.placement.region,
+            origin = origin.key.address,
+            problem = problem.what,
+            "probe lost"
+        );
+        origin.erred(format!("probe: {}", problem.what), now);
+        if problem.how != How::Silence {
+            self.heard_at(now, now);
         }
+        let inner = &mut *self.inner.borrow_mut();
+        let Inner { placements, uplink, lateness, .. } = inner;
+        if problem.how == How::Silence {
+            uplink.unanswered(sent);
+        }
+        if uplink.is_suspected() {
+            return false;
+        }
+        let cause = match problem.how {
+            How::Silence => format!("probes lost: {}", problem.what),
+            How::Refused => format!("connections refused: {}", problem.what),
+            How::Answered => format!("bad answers to probes: {}", problem.what),
+        };
+        // Whoever serves is not silent.
+        if let Some(at) = origin.last_served() {
+            let cause = "a request was answered";
+            placements.happened(&origin.key, Event::Served { at }, lateness.patience(), now, cause);
+        }
+        let event = Event::ProbeLost { sent, connection };
+        placements.happened(&origin.key, event, lateness.patience(), now, &cause)
+    }
+
+    /// An attempt of a request failed, that began at `began`. The origin, if it has just become suspect.
+    pub(super) fn failed(&self, failure: &Failure, began: Moment) -> Option<OriginKey> {
+        let now = self.clock().now();
+        failure.origin.erred(told(failure.kind).to_owned(), now);
+        let inner = &mut *self.inner.borrow_mut();
+        let Inner { placements, uplink, lateness, .. } = inner;
+        if uplink.is_suspected() {
+            return None;
+        }
+        placements.failed(failure, began, now);
+        placements.show_excesses();
+        if !is_refusal(failure.kind) {
+            return None;
+        }
+        let key = &failure.origin.key;
+        let event = Event::Refused { connection: failure.connection };
+        let cause = told(failure.kind);
+        placements.happened(key, event, lateness.patience(), now, cause).then(|| key.clone())
+    }
+
+    /// Takes in what workers have counted. Whether to do so again soon.
+    pub(super) fn take_answers(&self) -> bool {
+        let now = self.clock().now();
+        let taken = self.inner.borrow_mut().placements.take_answers(now);
+        if let Some(at) = taken.heard {
+            self.heard_at(at, now);
+        }
+        taken.is_busy
+    }
+
+    /// Something answered that has nothing to do with origins.
+    pub(super) fn heard(&self) {
+        let now = self.clock().now();
+        self.heard_at(now, now);
+    }
+
+    fn heard_at(&self, at: Moment, now: Moment) {
+        let inner = &mut *self.inner.borrow_mut();
+        if inner.uplink.heard(at) {
+            inner.latencies.resume(now);
+            self.publisher.uplink().set_silent_since(None);
+            tracing::info!("the uplink is back");
+        }
+    }
+
+    pub(super) fn wants_references(&self) -> bool {
+        self.inner.borrow().uplink.wants_references()
+    }
+
+    /// Lets time pass. What is to be done about a silence, and whose probing has become urgent.
+    pub(super) fn tick(&self) -> (Silence, Vec<PlacementKey>) {
+        let now = self.clock().now();
+        let inner = &mut *self.inner.borrow_mut();
+        let Inner { placements, uplink, .. } = inner;
+        let silence = uplink.tick(now);
+        if silence == Silence::Suspected {
+            let since = uplink.silent_since().unwrap_or(now);
+            self.publisher.uplink().set_silent_since(Some(since));
+            tracing::warn!("nothing answers at all: the uplink is suspected, and nobody's health changes");
+            placements.doubt(since, now);
+        }
+        placements.tick(now, uplink.is_suspected());
+        placements.show_excesses();
+        (silence, placements.look_for_demand(now))
     }
 
     /// Whether every placement was heard of or has proved silent.
     pub(super) fn is_first_round_over(&self) -> bool {
-        let inner = self.inner.borrow();
-        inner
-            .placements
-            .values()
-            .all(|kept| !matches!(kept.observed.health, Health::Unknown | Health::Suspect))
+        self.inner.borrow().placements.is_first_round_over()
     }
 
     /// Advances the ranking.
     pub(super) fn rank(&self) {
         let now = self.clock().now();
-        self.publisher.rank(|table, pop| {
-            let mut guard = self.inner.borrow_mut();
-            let Inner { estimates, regions, .. } = &mut *guard;
-            let rank = |region: &steer::table::Region| {
-                let (_, state) = regions
-                    .entry(region.name.clone())
-                    .or_insert_with(|| (region.place, RegionState::default()));
-                let targets = estimates.iter().filter(|(key, _)| key.placement.region == region.name);
-                tick(state, pop, &region.point, targets.map(|(_, estimate)| estimate), now)
-            };
-            table.regions.iter().map(rank).collect()
-        });
-    }
-
-    fn happened(&self, key: &OriginKey, event: Event) -> bool {
-        let now = self.clock().now();
-        let mut inner = self.inner.borrow_mut();
-        let is_last = !inner.placements.iter().any(|(other, kept)| {
-            other.pool == key.placement.pool
-                && *other != key.placement
-                && !matches!(kept.observed.health, Health::Down | Health::Held)
-                && kept.observed != Observed::plain(Health::Recovering)
-        });
-        let Some(kept) = inner.placements.get_mut(&key.placement) else { return false };
-        let Some(at) = kept.origins.iter().position(|origin| origin.key == *key) else { return false };
-        let before = kept.machine.origins()[at].health();
-        let observed = kept.machine.on(at, event, now, is_last);
-        let after = kept.machine.origins()[at].health();
-        if before != after {
-            kept.origins[at].set_health(after);
-        }
-        self.publish(&mut inner.placements, &key.placement, observed);
-        before != OriginHealth::Suspect && after == OriginHealth::Suspect
-    }
-
-    fn publish(&self, placements: &mut BTreeMap<PlacementKey, Kept>, key: &PlacementKey, observed: Observed) {
-        let Some(kept) = placements.get_mut(key) else { return };
-        let before = std::mem::replace(&mut kept.observed, observed);
-        if before == observed {
-            return;
-        }
-        let of_pool = |(other, _): &(&PlacementKey, &mut Kept)| other.pool == key.pool;
-        let whole = most_recovered(placements.iter_mut().filter(of_pool).map(|(_, kept)| kept.observed));
-        for (other, kept) in placements.iter_mut().filter(of_pool) {
-            let shown = beside(kept.observed, whole);
-            if std::mem::replace(&mut kept.published, shown) != shown {
-                self.publisher.observe(other, shown);
-            }
-        }
-        if before.health != observed.health {
-            let (from, to) = (before.health.as_str(), observed.health.as_str());
-            self.series.transition(&key.pool, &key.region, to);
-            match observed.health {
-                Health::Down | Health::Held => {
-                    tracing::warn!(pool = %key.pool, region = %key.region, from, to, "health changed");
-                }
-                _ => tracing::info!(pool = %key.pool, region = %key.region, from, to, "health changed"),
-            }
+        let inner = &mut *self.inner.borrow_mut();
+        if !inner.uplink.is_suspected() {
+            inner.latencies.rank(&self.publisher, now);
         }
     }
 }

@@ -3,33 +3,43 @@
 //! Probes must be on time while the workers are busy, or load would look like death; so they have their own thread, and it
 //! watches its own lateness: a verdict that being late could explain is no verdict. What is learnt goes three ways: health to
 //! the board that decisions read, round trips once a second into the ranking, addresses of named origins to whoever
-//! connects.
+//! connects. What workers tell of requests comes together here too: a placement may answer probes and fail requests.
 //!
 //! Here is only the doing. What an answer or a silence means is decided by `steer::health` and `steer::ranking`.
 
 mod ask;
+mod demand;
 mod grpc;
 mod keeper;
+mod latencies;
+mod outcomes;
+mod placements;
+mod references;
 mod resolve;
 mod rounds;
 mod series;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use control::publisher::Publisher;
+use steer::health::Silence;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use keeper::Keeper;
 pub(crate) use series::{ProbeSeries, RESULTS as PROBE_RESULTS};
 
-use crate::worker::{Failure, FailureKind, OriginTlsStore};
+use crate::worker::{Failure, OriginTlsStore};
 
 /// How often health is looked at without an event: ramps grow, holds end.
 const HEALTH_TICK: Duration = Duration::from_millis(100);
+/// How often workers' counts are looked at while there is anything to see, and otherwise.
+const BUSY_TICK: Duration = Duration::from_millis(10);
+const IDLE_TICK: Duration = Duration::from_millis(100);
 /// How often the ranking is advanced.
 const RANKING_TICK: Duration = Duration::from_secs(1);
 /// How often it is advanced while the first measurements come in.
@@ -48,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) stop: watch::Receiver<bool>,
     /// Makes this PoP's ramps differ from other PoPs'.
     pub(crate) seed: u64,
+    /// Whom to ask when no origin answers.
+    pub(crate) references: Vec<SocketAddr>,
 }
 
 /// Starts the prober's thread.
@@ -60,7 +72,8 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<thread::JoinHandle<()>> {
 }
 
 async fn run(parts: Parts) {
-    let Parts { publisher, origin_tls, mut failures, series, first_round, mut stop, seed } = parts;
+    let Parts { publisher, origin_tls, mut failures, series, first_round, mut stop, seed, references } =
+        parts;
     let mut tables = publisher.tables();
     let keeper = Rc::new(Keeper::new(publisher, series, seed));
     let mut rounds = rounds::Rounds::new(keeper.clone(), origin_tls);
@@ -71,6 +84,8 @@ async fn run(parts: Parts) {
     let mut health = interval(HEALTH_TICK);
     health.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut next_ranking = started;
+    let mut next_look = started;
+    tokio::task::spawn_local(references::ask(keeper.clone(), references));
     loop {
         tokio::select! {
             _ = stop.changed() => return,
@@ -82,14 +97,21 @@ async fn run(parts: Parts) {
                 resolving = resolver.reconcile();
             }
             Some(failure) = failures.recv() => {
-                if failure.kind != FailureKind::Bad
-                    && let Some(origin) = keeper.refused(&failure.origin.key, failure.connection)
-                {
+                if let Some(origin) = keeper.failed(&failure, keeper.clock().now()) {
                     rounds.burst(&origin);
                 }
             }
+            () = tokio::time::sleep_until(next_look) => {
+                let is_busy = keeper.take_answers();
+                next_look = Instant::now() + if is_busy { BUSY_TICK } else { IDLE_TICK };
+            }
             _ = health.tick() => {
-                keeper.tick();
+                let (silence, urgent) = keeper.tick();
+                if silence == Silence::AskAll {
+                    rounds.ask_now(|_| true);
+                } else if !urgent.is_empty() {
+                    rounds.ask_now(|origin| urgent.contains(&origin.placement));
+                }
                 if !*first_round.borrow() && keeper.is_first_round_over() {
                     first_round.send_replace(true);
                 }

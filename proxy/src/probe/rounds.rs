@@ -1,30 +1,40 @@
-//! When to ask: every origin at its interval, whether or not the last answer has come; at once and thrice when one is
-//! suspect.
+//! When to ask: every origin at its interval, whether or not the last answer has come; at once and thrice when one is suspect.
+//!
+//! A question that is not answered in time counts as lost at once and is waited for a little longer: a late answer tells a slow
+//! path from a dead one.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use control::vitals::OriginKey;
-use steer::Span;
 use steer::draw::{Rng, name_hash};
+use steer::health::Lateness;
 use steer::ids::OriginId;
 use steer::spec::ProbeKind;
+use steer::{Moment, Span};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::ask::{Answer, Asker, Connected};
+use super::ask::{Answer, Asker, Connected, How, MAX_WARM, Problem, Warm};
 use super::keeper::Keeper;
+use super::latencies::Took;
+use crate::connect::PathTimes;
 use crate::worker::OriginTlsStore;
 
-/// Probes of one origin that may be under way at once: a silent one is asked again before its last probe has timed out.
-const MAX_OVERLAP: usize = 16;
+/// Questions of one origin that are waited for beyond their time, at once.
+const MAX_LATE: usize = 32;
+/// How long an answer is waited for beyond its time.
+const LATE: Duration = Duration::from_secs(1);
 /// Probes that settle a suspicion, and the time between them.
 const BURST: u32 = 3;
 const BURST_GAP: Duration = Duration::from_millis(10);
 /// Intervals vary by this share, so that edges do not ask in step.
 const JITTER: f64 = 0.10;
+/// An origin that neither serves nor would be the next to is asked this often at most.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The probing of all origins of the current table.
 pub(super) struct Rounds {
@@ -71,6 +81,13 @@ impl Rounds {
             burst(&self.keeper, &running.asker);
         }
     }
+
+    /// Asks the origins for which that holds now, and not only when they are due.
+    pub(super) fn ask_now(&self, whom: impl Fn(&OriginKey) -> bool) {
+        for (_, running) in self.running.iter().filter(|(key, _)| whom(key)) {
+            running.asker.now.notify_one();
+        }
+    }
 }
 
 impl Drop for Running {
@@ -81,22 +98,26 @@ impl Drop for Running {
 
 async fn ask_on_and_on(keeper: Rc<Keeper>, asker: Rc<Asker>) {
     let interval = Duration::from(asker.probe().interval);
-    let mut rng = Rng::new(name_hash(&asker.origin.key.address) ^ keeper.clock().now().as_nanos());
+    let key = &asker.origin.key;
+    let mut rng = Rng::new(name_hash(&key.address) ^ keeper.clock().now().as_nanos());
     let under_way = Rc::new(());
     let mut due = Instant::now();
     loop {
-        sleep_until(due).await;
-        keeper.series.late(due.elapsed().as_secs_f64());
-        if Rc::strong_count(&under_way) <= MAX_OVERLAP {
-            let (keeper, asker, guard) = (keeper.clone(), asker.clone(), under_way.clone());
-            tokio::task::spawn_local(async move {
-                let _guard = guard;
-                if ask_once(&keeper, &asker, false).await {
-                    burst(&keeper, &asker);
-                }
-            });
+        tokio::select! {
+            () = sleep_until(due) => keeper.woke(due.elapsed().into(), interval.into()),
+            () = asker.now.notified() => due = Instant::now(),
         }
+        let in_use = Rc::strong_count(&under_way) - 1;
+        if in_use < MAX_WARM {
+            ask(&keeper, &asker, false, Some(under_way.clone()));
+        }
+        // One for each question that may be under way, and one that confirms a suspicion without a handshake.
+        let patience = Duration::from(keeper.probe_timeout(key));
+        let overlapping = patience.as_nanos().div_ceil(interval.as_nanos().max(1)) as usize;
+        asker.keep_warm(overlapping + 1, Rc::strong_count(&under_way) - 1, PathTimes::of(None));
         let spread = 1.0 + JITTER * (f64::from(rng.below(2001)) / 1000.0 - 1.0);
+        let interval =
+            if keeper.is_in_demand(&key.placement) { interval } else { interval.max(IDLE_INTERVAL) };
         // A round that was missed is missed; catching up would be a burst at whoever is slow already.
         due = Instant::now().max(due) + interval.mul_f64(spread);
     }
@@ -105,71 +126,132 @@ async fn ask_on_and_on(keeper: Rc<Keeper>, asker: Rc<Asker>) {
 fn burst(keeper: &Rc<Keeper>, asker: &Rc<Asker>) {
     let (keeper, asker) = (keeper.clone(), asker.clone());
     tokio::task::spawn_local(async move {
-        for _ in 0..BURST {
-            let (keeper, asker) = (keeper.clone(), asker.clone());
-            tokio::task::spawn_local(async move {
-                ask_once(&keeper, &asker, true).await;
-            });
+        for number in 0..BURST {
+            // The first over a connection that is open already, which no handshake delays; the others over new ones, in case
+            // it is the connections that are broken.
+            ask(&keeper, &asker, number > 0, None);
             sleep(BURST_GAP).await;
         }
     });
 }
 
-/// Asks once, over a warm connection if there is one or, when `fresh`, over a new one. Whether the origin has just become
-/// suspect.
-async fn ask_once(keeper: &Keeper, asker: &Asker, fresh: bool) -> bool {
-    let origin = &asker.origin;
-    let region = origin.key.placement.region.as_str();
-    let patience = keeper.probe_timeout(&origin.key);
-    let clock = keeper.clock();
-    let started = clock.now();
-    let may_be_warm = !fresh && asker.probe().kind != ProbeKind::Tcp;
-    let warm = may_be_warm.then(|| asker.take_warm()).flatten();
-    let number = warm.as_ref().map_or_else(|| asker.number(), |warm| warm.number);
-    // Over a new connection the handshakes come first: a round trip for TCP, another for TLS.
-    let patience =
-        if warm.is_some() { patience } else { Span::from_nanos(patience.as_nanos().saturating_mul(3)) };
-    let question = async {
+/// Asks once, and sees to what follows. `under_way` is let go when the answer is due.
+fn ask(keeper: &Rc<Keeper>, asker: &Rc<Asker>, fresh: bool, under_way: Option<Rc<()>>) {
+    let question = Question::new(keeper.clone(), asker.clone(), fresh);
+    tokio::task::spawn_local(question.put(under_way));
+}
+
+/// A question to one origin, over a warm connection if there is one and it need not be a new one.
+struct Question {
+    keeper: Rc<Keeper>,
+    asker: Rc<Asker>,
+    warm: Option<Warm>,
+    /// Of the connection that it goes over.
+    number: Cell<u64>,
+    patience: Span,
+    sent: Moment,
+    /// When this step of it is given up.
+    due: Cell<Instant>,
+}
+
+impl Question {
+    fn new(keeper: Rc<Keeper>, asker: Rc<Asker>, fresh: bool) -> Self {
+        let may_be_warm = !fresh && asker.probe().kind != ProbeKind::Tcp;
+        let warm = may_be_warm.then(|| asker.take_warm()).flatten();
+        let patience = keeper.probe_timeout(&asker.origin.key);
+        let number = warm.as_ref().map_or_else(|| asker.number(), |warm| warm.number);
+        Self {
+            sent: keeper.clock().now(),
+            due: Cell::new(
+                Instant::now() + steps(patience, if warm.is_some() { 1 } else { handshakes(&asker) }),
+            ),
+            number: Cell::new(number),
+            keeper,
+            asker,
+            warm,
+            patience,
+        }
+    }
+
+    async fn put(mut self, under_way: Option<Rc<()>>) {
+        let warm = self.warm.take();
+        let answer = self.answer(warm);
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let due = self.due.get();
+            tokio::select! {
+                biased;
+                answer = &mut answer => return self.answered(answer),
+                () = sleep_until(due) => {}
+            }
+            // Unless the next step has begun meanwhile, which has a time of its own.
+            if due == self.due.get() {
+                break;
+            }
+        }
+        drop(under_way);
+        let late = Span::from(self.due.get().elapsed());
+        if Lateness::is_late(late, self.asker.probe().interval) {
+            // Woken late: the answer may have been in time.
+            self.keeper.discarded(&self.asker.origin);
+            if let Ok(answer) = timeout(LATE, &mut answer).await {
+                self.answered(answer);
+            }
+            return;
+        }
+        self.lost(&Problem::silence(self.patience));
+        let Some(_guard) = self.asker.late_guard(MAX_LATE) else { return };
+        if let Ok((Answer::Ok, took)) = timeout(LATE, &mut answer).await {
+            self.keeper.answered_late(&self.asker.origin, took);
+        }
+    }
+
+    /// What comes back, and how long it took.
+    async fn answer(&self, warm: Option<Warm>) -> (Answer, Took) {
+        let clock = self.keeper.clock();
         if let Some(warm) = warm {
-            // Origins close connections that lie unused; that is no sign of ill health.
-            let answer = asker.ask(warm).await;
-            if answer != Answer::Nothing {
-                return (answer, Some(clock.now().since(started)));
+            let answer = self.asker.ask(warm).await;
+            match answer {
+                // Origins close connections that lie unused; that is no sign of ill health.
+                Answer::No(problem) if problem.how == How::Refused => {
+                    self.number.set(self.asker.number());
+                    self.due.set(Instant::now() + steps(self.patience, handshakes(&self.asker)));
+                }
+                answer => return (answer, Took::RoundTrip(clock.now().since(self.sent))),
             }
         }
-        match asker.connect(number).await {
-            Connected::No => (Answer::Nothing, None),
-            Connected::Reachable => (Answer::Ok, None),
+        let began = clock.now();
+        match self.asker.connect(self.number.get(), PathTimes::of(None)).await {
+            Connected::No(problem) => (Answer::No(problem), Took::Connecting(clock.now().since(began))),
+            Connected::Reachable => (Answer::Ok, Took::Connecting(clock.now().since(began))),
             Connected::Ready(connection) => {
+                self.due.set(Instant::now() + steps(self.patience, 1));
                 let asked = clock.now();
-                (asker.ask(connection).await, Some(clock.now().since(asked)))
+                (self.asker.ask(connection).await, Took::RoundTrip(clock.now().since(asked)))
             }
         }
-    };
-    let answer = timeout(patience.into(), question).await;
-    let took = clock.now().since(started);
-    let result = match answer {
-        Ok((Answer::Ok, rtt)) => {
-            keeper.series.probe(region, 0);
-            keeper.answered(origin, rtt);
-            return false;
+    }
+
+    fn answered(&self, (answer, took): (Answer, Took)) {
+        match answer {
+            Answer::Ok => self.keeper.answered(&self.asker.origin, took),
+            Answer::No(problem) => self.lost(&problem),
         }
-        Ok((Answer::Bad(status), _)) => {
-            tracing::debug!(region, origin = %origin.key.address, %status, "probe answered badly");
-            1
+    }
+
+    fn lost(&self, problem: &Problem) {
+        let origin = &self.asker.origin;
+        if self.keeper.lost(origin, problem, self.sent, self.number.get()) {
+            burst(&self.keeper, &self.asker);
         }
-        Ok((Answer::NotServing, _)) => {
-            tracing::debug!(region, origin = %origin.key.address, "the gRPC server does not serve");
-            1
-        }
-        Ok((Answer::Nothing, _)) => 2,
-        // Woken late: the answer may have been in time.
-        Err(_) if took.as_nanos() > patience.as_nanos() + asker.probe().interval.as_nanos() / 2 => {
-            keeper.series.probe(region, 3);
-            return false;
-        }
-        Err(_) => 2,
-    };
-    keeper.series.probe(region, result);
-    keeper.lost(origin, started, number)
+    }
+}
+
+fn steps(patience: Span, steps: u32) -> Duration {
+    Duration::from(patience) * steps
+}
+
+/// How many times a probe's patience a new connection may take: a round trip for TCP, and two for TLS and its sums.
+fn handshakes(asker: &Asker) -> u32 {
+    if asker.is_tls() { 3 } else { 1 }
 }

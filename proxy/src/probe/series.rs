@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use control::vitals::PlacementKey;
+use steer::health::Guard;
+
 /// How a probe ended: the labels, in the order of [`Counts`].
 pub(crate) const RESULTS: [&str; 4] = ["ok", "bad_answer", "lost", "discarded"];
 
@@ -19,7 +22,11 @@ pub(crate) struct ProbeSeries {
 struct Inner {
     probes: BTreeMap<String, Counts>,
     /// By pool, region, and the health it changed to.
-    transitions: BTreeMap<(String, String, &'static str), u64>,
+    transitions: BTreeMap<Key, u64>,
+    /// By pool, region, and what accrued.
+    trips: BTreeMap<Key, u64>,
+    /// By pool, region, and what spoke against giving it up.
+    prevented: BTreeMap<Key, u64>,
     late_seconds: f64,
     rounds: u64,
 }
@@ -38,6 +45,14 @@ impl ProbeSeries {
         *self.lock().transitions.entry((pool.to_owned(), region.to_owned(), to)).or_default() += 1;
     }
 
+    pub(super) fn trip(&self, key: &PlacementKey, of: Trip) {
+        *self.lock().trips.entry((key.pool.clone(), key.region.clone(), of.as_str())).or_default() += 1;
+    }
+
+    pub(super) fn prevented(&self, key: &PlacementKey, by: Guard) {
+        *self.lock().prevented.entry((key.pool.clone(), key.region.clone(), by.as_str())).or_default() += 1;
+    }
+
     pub(super) fn late(&self, seconds: f64) {
         let mut inner = self.lock();
         inner.late_seconds += seconds;
@@ -45,17 +60,27 @@ impl ProbeSeries {
     }
 
     pub(super) fn retain(&self, is_region: impl Fn(&str) -> bool) {
-        let mut inner = self.lock();
+        let inner = &mut *self.lock();
         inner.probes.retain(|region, _| is_region(region));
-        inner.transitions.retain(|(_, region, _), _| is_region(region));
+        for counts in [&mut inner.transitions, &mut inner.trips, &mut inner.prevented] {
+            counts.retain(|(_, region, _), _| is_region(region));
+        }
     }
 
     pub(crate) fn probes(&self) -> Vec<(String, Counts)> {
         self.lock().probes.iter().map(|(region, counts)| (region.clone(), *counts)).collect()
     }
 
-    pub(crate) fn transitions(&self) -> Vec<((String, String, &'static str), u64)> {
-        self.lock().transitions.iter().map(|(key, count)| (key.clone(), *count)).collect()
+    pub(crate) fn transitions(&self) -> Vec<(Key, u64)> {
+        listed(&self.lock().transitions)
+    }
+
+    pub(crate) fn trips(&self) -> Vec<(Key, u64)> {
+        listed(&self.lock().trips)
+    }
+
+    pub(crate) fn prevented_ejections(&self) -> Vec<(Key, u64)> {
+        listed(&self.lock().prevented)
     }
 
     /// Seconds that probes were late in all, and how many were sent.
@@ -66,5 +91,28 @@ impl ProbeSeries {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Pool, region, and a word.
+type Key = (String, String, &'static str);
+
+fn listed(counts: &BTreeMap<Key, u64>) -> Vec<(Key, u64)> {
+    counts.iter().map(|(key, count)| (key.clone(), *count)).collect()
+}
+
+/// What a placement was judged for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trip {
+    Errors,
+    Slowness,
+}
+
+impl Trip {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::Slowness => "slowness",
+        }
     }
 }

@@ -18,12 +18,25 @@
 //! Everything is a function of events and their times; whoever runs probes and requests feeds them in ([`Placement::on`]).
 //! Left out: accrual of error answers, uplink suspicion, and all decisions about where traffic goes instead.
 
+mod accrual;
+mod cusum;
 mod damping;
+mod ejection;
+mod guard;
+mod lateness;
 mod origin;
 mod placement;
 mod ramp;
+mod slowness;
+mod uplink;
 
+pub use accrual::{Accrual, Evidence, Judgement};
+pub use cusum::{Cusum, Recent, threshold};
 pub use damping::Damping;
+pub use guard::{Guard, Other, is_common, may_eject};
+pub use lateness::Lateness;
 pub use origin::{Origin, OriginHealth};
-pub use placement::{Event, Placement};
+pub use placement::{Event, Placement, Surroundings};
 pub use ramp::{beside, most_recovered};
+pub use slowness::{Excess, Slowness};
+pub use uplink::{Silence, UNREADY_AFTER, Uplink};

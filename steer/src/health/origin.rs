@@ -22,6 +22,7 @@ pub struct Origin {
     successes: u32,
     last_success: Option<Moment>,
     last_refusal: Option<Moment>,
+    down_since: Option<Moment>,
 }
 
 /// Health of one origin inside a placement.
@@ -70,24 +71,50 @@ impl Origin {
             return;
         }
         self.last_success = Some(at);
-        self.losses = 0;
-        self.connections = 0;
-        self.last_lost_connection = None;
+        self.forget_losses();
         self.successes = self.successes.saturating_add(1);
         if self.health != OriginHealth::Down || self.successes >= SUCCESSES_UP {
             self.health = OriginHealth::Up;
+            self.down_since = None;
         }
     }
 
-    /// It answered a request at `at`: worth as much as a probe as a veto, but many requests are one piece of evidence.
+    /// It answered a probe at `at`, later than it should. So it is not silent; whether it is well, an answer in time will say.
+    pub(super) fn answered_late(&mut self, at: Moment) {
+        if self.last_success.is_some_and(|last| at < last) {
+            return;
+        }
+        self.last_success = Some(at);
+        self.forget_losses();
+    }
+
+    /// What fell silent since `since` may not have been at fault: it is doubted, and everything else forgotten.
+    pub(super) fn doubt(&mut self, since: Moment) {
+        let fell = self.down_since.is_some_and(|at| at >= since);
+        if matches!(self.health, OriginHealth::Up | OriginHealth::Suspect) || fell {
+            self.health = OriginHealth::Suspect;
+            self.down_since = None;
+        }
+        self.forget_losses();
+    }
+
+    fn forget_losses(&mut self) {
+        self.losses = 0;
+        self.connections = 0;
+        self.last_lost_connection = None;
+    }
+
+    /// It answered a request at `at`: worth as much as a probe as a veto, but many requests are one piece of evidence. What was
+    /// answered before a connection failed says nothing of after.
     pub(super) fn served(&mut self, at: Moment) {
-        if self.health != OriginHealth::Down && self.last_success.is_none_or(|last| at > last) {
+        let is_newer = |before: Option<Moment>| before.is_none_or(|before| at > before);
+        if self.health != OriginHealth::Down && is_newer(self.last_success) && is_newer(self.last_refusal) {
             self.succeeded(at);
         }
     }
 
-    /// A probe sent at `sent` over `connection` was not answered in time.
-    pub(super) fn lost(&mut self, sent: Moment, connection: u64) {
+    /// A probe sent at `sent` over `connection` was not answered in time. It takes `patience` times as many to prove something.
+    pub(super) fn lost(&mut self, sent: Moment, connection: u64, patience: u32, now: Moment) {
         if self.last_success.is_some_and(|last| last >= sent) {
             return;
         }
@@ -97,8 +124,10 @@ impl Origin {
             self.last_lost_connection = Some(connection);
             self.connections = self.connections.saturating_add(1);
         }
-        let proved = self.losses >= LOSSES_DOWN && self.connections >= CONNECTIONS_DOWN;
+        let proved =
+            self.losses >= LOSSES_DOWN.saturating_mul(patience) && self.connections >= CONNECTIONS_DOWN;
         self.health = if proved || self.health == OriginHealth::Down {
+            self.down_since.get_or_insert(now);
             OriginHealth::Down
         } else {
             OriginHealth::Suspect
@@ -106,8 +135,8 @@ impl Origin {
     }
 
     /// A connection attempt at `at` failed, or an established connection broke.
-    pub(super) fn refused(&mut self, at: Moment, connection: u64) {
+    pub(super) fn refused(&mut self, at: Moment, connection: u64, patience: u32) {
         self.last_refusal = Some(at);
-        self.lost(at, connection);
+        self.lost(at, connection, patience, at);
     }
 }

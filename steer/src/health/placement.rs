@@ -1,6 +1,7 @@
 //! The health of a placement, from its origins.
 
 use super::damping::Damping;
+use super::ejection::Ejection;
 use super::origin::{Origin, OriginHealth};
 use crate::moment::{Moment, Span};
 use crate::signals::{Health, Observed, RAMP_WHOLE};
@@ -24,6 +25,8 @@ const REFUSALS_WITHIN: Span = Span::from_millis(250);
 pub enum Event {
     /// A probe was answered well.
     ProbeOk,
+    /// A probe was answered well, but only after it had been given up.
+    ProbeLate,
     /// A probe sent at that time over that connection was answered badly or not in time.
     ProbeLost {
         /// When it was sent.
@@ -43,15 +46,33 @@ pub enum Event {
     },
 }
 
+/// What is around a placement when something happens to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// Whether no other placement of the pool is usable: then this one is not held.
+    pub is_last: bool,
+    /// How many times as many losses as usual it takes to prove something; see [`super::Lateness::patience`].
+    pub patience: u32,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { is_last: false, patience: 1 }
+    }
+}
+
 /// What is known of one placement.
 #[derive(Clone, Debug)]
 pub struct Placement {
     origins: Vec<Origin>,
     phase: Phase,
     damping: Damping,
+    ejection: Ejection,
     ramp_time: Span,
     /// Added to the start of each ramp, so that a thousand PoPs do not return in step.
     ramp_delay: Span,
+    /// When it last fell silent, and what it was before, should it turn out that the fault was not its own.
+    before_silence: Option<(Moment, Box<Self>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,8 +82,17 @@ enum Phase {
     Suspect,
     Down,
     Held,
-    Probing { successes: u32, since: Moment },
-    Ramp { since: Moment, suspect: bool },
+    Ejected,
+    Probing {
+        successes: u32,
+        since: Moment,
+    },
+    /// `grown` as of `at`, which may lie in the future.
+    Ramp {
+        grown: Span,
+        at: Moment,
+        suspect: bool,
+    },
 }
 
 impl Placement {
@@ -73,8 +103,10 @@ impl Placement {
             origins: vec![Origin::default(); origins],
             phase: Phase::Unknown,
             damping: Damping::default(),
+            ejection: Ejection::default(),
             ramp_time: RAMP_TIME,
             ramp_delay,
+            before_silence: None,
         }
     }
 
@@ -90,6 +122,8 @@ impl Placement {
             .iter()
             .map(|former| former.and_then(|former| self.origins.get(former)).cloned().unwrap_or_default())
             .collect();
+        // That one has the former origins.
+        self.before_silence = None;
     }
 
     /// Whether an answer is missing and a burst of probes should settle the matter.
@@ -98,46 +132,87 @@ impl Placement {
         self.origins.get(origin).is_some_and(|origin| origin.health() == OriginHealth::Suspect)
     }
 
-    /// Takes in what happened to one origin, and says what is observed now. `is_last`: no other placement of the pool is
-    /// usable, so this one is not held.
-    pub fn on(&mut self, origin: usize, event: Event, now: Moment, is_last: bool) -> Observed {
+    /// Whether it is out of use because it fails requests, or has not shown since that it serves them.
+    #[must_use]
+    pub fn is_ejected(&self, now: Moment) -> bool {
+        self.phase == Phase::Ejected || (self.phase == Phase::Held && self.ejection.lasts(now))
+    }
+
+    /// Takes in what happened to one origin, and says what is observed now.
+    pub fn on(&mut self, origin: usize, event: Event, now: Moment, around: Surroundings) -> Observed {
+        let patience = around.patience;
         if let Some(known) = self.origins.get_mut(origin) {
             match event {
                 Event::ProbeOk => known.succeeded(now),
-                Event::ProbeLost { sent, connection } => known.lost(sent, connection),
-                Event::Refused { connection } => known.refused(now, connection),
+                Event::ProbeLate => known.answered_late(now),
+                Event::ProbeLost { sent, connection } => known.lost(sent, connection, patience, now),
+                Event::Refused { connection } => known.refused(now, connection, patience),
                 Event::Served { at } => known.served(at),
             }
-            self.phase = self.next(event, now, is_last);
+            self.phase = self.next(event, now, around.is_last);
         }
-        self.observed(now)
+        self.observed()
     }
 
-    /// Lets time pass (ramps grow, holds end), and says what is observed now.
-    pub fn tick(&mut self, now: Moment) -> Observed {
+    /// It fails requests although it answers probes, and nothing speaks against giving it up: it is left alone for a while.
+    pub fn eject(&mut self, now: Moment) -> Observed {
+        if matches!(self.phase, Phase::Unknown | Phase::Up | Phase::Suspect | Phase::Ramp { .. }) {
+            self.double_ramp_if_ramping();
+            self.ejection.begin(now);
+            // Never the last: whoever ejects has seen to that.
+            self.phase = if self.damping.fell(now) { Phase::Held } else { Phase::Ejected };
+        }
+        self.observed()
+    }
+
+    /// Nothing answers this PoP since `since`: what fell silent from then on is doubted and no more, as if it had not fallen.
+    pub fn doubt(&mut self, since: Moment) -> Observed {
+        if let Some((_, before)) = self.before_silence.take_if(|(fell, _)| *fell >= since) {
+            *self = *before;
+        }
+        self.phase = match self.phase {
+            Phase::Up => Phase::Suspect,
+            Phase::Ramp { grown, at, .. } => Phase::Ramp { grown, at, suspect: true },
+            phase => phase,
+        };
+        self.origins.iter_mut().for_each(|origin| origin.doubt(since));
+        self.observed()
+    }
+
+    /// Lets time pass (ramps grow, holds and ejections end), and says what is observed now. A ramp grows only while `is_calm`.
+    pub fn tick(&mut self, now: Moment, is_calm: bool) -> Observed {
         match self.phase {
-            Phase::Held if !self.damping.is_held(now) => self.phase = Phase::Down,
-            Phase::Ramp { since, suspect: false } if self.ramp(since, now) >= 1.0 => {
-                self.phase = Phase::Up;
-                self.ramp_time = RAMP_TIME;
+            Phase::Held if !self.damping.is_held(now) => {
+                self.phase = if self.ejection.lasts(now) { Phase::Ejected } else { Phase::Down };
+            }
+            Phase::Ejected if !self.ejection.lasts(now) => self.phase = Phase::Down,
+            Phase::Ramp { grown, at, suspect } if now > at => {
+                let grown = if is_calm { grown + now.since(at) } else { grown };
+                self.phase = Phase::Ramp { grown, at: now, suspect };
+                if !suspect && grown >= self.ramp_time {
+                    self.phase = Phase::Up;
+                    self.ramp_time = RAMP_TIME;
+                }
             }
             _ => {}
         }
-        self.observed(now)
+        self.observed()
     }
 
-    /// What is observed at `now`.
+    /// What is observed, as of the last event or tick.
     #[must_use]
-    pub fn observed(&self, now: Moment) -> Observed {
+    pub fn observed(&self) -> Observed {
         match self.phase {
             Phase::Unknown => Observed::UNKNOWN,
             Phase::Up => Observed::plain(Health::Up),
             Phase::Suspect | Phase::Ramp { suspect: true, .. } => Observed::plain(Health::Suspect),
             Phase::Down => Observed::plain(Health::Down),
-            Phase::Held => Observed::plain(Health::Held),
+            Phase::Ejected => Observed::out_of_use(Health::Down, self.answers()),
+            Phase::Held => Observed::out_of_use(Health::Held, self.answers()),
             Phase::Probing { .. } => Observed::plain(Health::Recovering),
-            Phase::Ramp { since, suspect: false } => {
-                let steps = (self.ramp(since, now) * f64::from(RAMP_WHOLE)).clamp(1.0, f64::from(RAMP_WHOLE));
+            Phase::Ramp { grown, suspect: false, .. } => {
+                let share = (grown.as_secs_f64() / self.ramp_time.as_secs_f64()).clamp(MIN_RAMP, 1.0);
+                let steps = (share * f64::from(RAMP_WHOLE)).clamp(1.0, f64::from(RAMP_WHOLE));
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
@@ -152,29 +227,28 @@ impl Placement {
         let verdict = self.verdict(now);
         match (self.phase, verdict) {
             (Phase::Held, _) if self.damping.is_held(now) && !is_last => Phase::Held,
+            (Phase::Held | Phase::Ejected, _) if self.ejection.lasts(now) => Phase::Ejected,
             (Phase::Unknown | Phase::Up | Phase::Suspect, Verdict::Down) => self.fall(now, is_last),
             (Phase::Up | Phase::Unknown, Verdict::Suspect) => Phase::Suspect,
             (Phase::Unknown | Phase::Suspect, Verdict::Up) => Phase::Up,
-            (Phase::Ramp { since, .. }, Verdict::Suspect) => Phase::Ramp { since, suspect: true },
-            (Phase::Ramp { since, .. }, Verdict::Up | Verdict::Open) => Phase::Ramp { since, suspect: false },
-            (Phase::Ramp { .. }, Verdict::Down) => {
-                self.ramp_time =
-                    Span::from_nanos(self.ramp_time.as_nanos().saturating_mul(2)).min(MAX_RAMP_TIME);
-                self.fall(now, is_last)
+            (Phase::Ramp { grown, at, .. }, Verdict::Suspect) => Phase::Ramp { grown, at, suspect: true },
+            (Phase::Ramp { grown, at, .. }, Verdict::Up | Verdict::Open) => {
+                Phase::Ramp { grown, at, suspect: false }
             }
+            (Phase::Ramp { .. }, Verdict::Down) => self.fall(now, is_last),
             (Phase::Probing { .. }, _)
                 if matches!(event, Event::ProbeLost { .. } | Event::Refused { .. }) =>
             {
                 Phase::Down
             }
-            (Phase::Down | Phase::Held, _) if event == Event::ProbeOk => {
+            (Phase::Down | Phase::Held | Phase::Ejected, _) if event == Event::ProbeOk => {
                 Phase::Probing { successes: 1, since: now }
             }
-            (Phase::Held, _) => Phase::Down,
+            (Phase::Held | Phase::Ejected, _) => Phase::Down,
             (Phase::Probing { successes, since }, _) if event == Event::ProbeOk => {
                 let successes = successes.saturating_add(1);
                 if successes >= RECOVERY_SUCCESSES && now.since(since) >= RECOVERY_TIME {
-                    Phase::Ramp { since: now + self.ramp_delay, suspect: false }
+                    Phase::Ramp { grown: Span::ZERO, at: now + self.ramp_delay, suspect: false }
                 } else {
                     Phase::Probing { successes, since }
                 }
@@ -184,8 +258,23 @@ impl Placement {
     }
 
     fn fall(&mut self, now: Moment, is_last: bool) -> Phase {
+        self.before_silence = None;
+        let before = Box::new(self.clone());
+        self.before_silence = Some((now, before));
+        self.double_ramp_if_ramping();
         let hold = self.damping.fell(now);
         if hold && !is_last { Phase::Held } else { Phase::Down }
+    }
+
+    fn double_ramp_if_ramping(&mut self) {
+        if matches!(self.phase, Phase::Ramp { .. }) {
+            self.ramp_time = (self.ramp_time + self.ramp_time).min(MAX_RAMP_TIME);
+        }
+    }
+
+    /// Whether somebody here answers probes, whatever else is held against the placement.
+    fn answers(&self) -> bool {
+        self.origins.iter().any(|origin| origin.health() == OriginHealth::Up)
     }
 
     fn verdict(&self, now: Moment) -> Verdict {
@@ -207,11 +296,6 @@ impl Placement {
             return Verdict::Suspect;
         }
         if count(|health| health == OriginHealth::Up) > 0 { Verdict::Up } else { Verdict::Open }
-    }
-
-    fn ramp(&self, since: Moment, now: Moment) -> f64 {
-        let grown = now.since(since).as_secs_f64() / self.ramp_time.as_secs_f64();
-        grown.clamp(MIN_RAMP, 1.0)
     }
 }
 
@@ -247,11 +331,11 @@ mod tests {
 
         fn pass(&mut self, millis: u64) {
             self.now = self.now + Span::from_millis(millis);
-            self.placement.tick(self.now);
+            self.placement.tick(self.now, true);
         }
 
         fn on(&mut self, origin: usize, event: Event) -> Observed {
-            self.placement.on(origin, event, self.now, false)
+            self.placement.on(origin, event, self.now, Surroundings::default())
         }
 
         /// A probe that was sent `ago` milliseconds ago is lost.
@@ -261,7 +345,7 @@ mod tests {
         }
 
         fn health(&self) -> Health {
-            self.placement.observed(self.now).health
+            self.placement.observed().health
         }
 
         fn kill(&mut self) {
@@ -272,7 +356,7 @@ mod tests {
         }
 
         fn revive(&mut self) {
-            while self.placement.observed(self.now).ramp == 0 {
+            while self.placement.observed().ramp == 0 {
                 self.pass(100);
                 self.on(0, Event::ProbeOk);
             }
@@ -326,12 +410,12 @@ mod tests {
             bench.pass(50);
             bench.on(0, Event::ProbeOk);
         }
-        assert_eq!(bench.placement.observed(bench.now), Observed { health: Health::Recovering, ramp: 0 });
+        assert_eq!(bench.placement.observed(), Observed { health: Health::Recovering, ramp: 0 });
         bench.revive();
         assert!(bench.now.since(fell) >= RECOVERY_TIME);
-        assert_eq!(bench.placement.observed(bench.now).ramp, 3);
+        assert_eq!(bench.placement.observed().ramp, 3);
         bench.pass(15_000);
-        assert_eq!(bench.placement.observed(bench.now).ramp, 15);
+        assert_eq!(bench.placement.observed().ramp, 15);
         bench.pass(15_001);
         assert_eq!(bench.health(), Health::Up);
     }
@@ -372,9 +456,140 @@ mod tests {
         assert_eq!(bench.health(), Health::Down);
 
         for connection in 1..=4 {
-            last.on(0, Event::ProbeLost { sent: bench.now, connection }, bench.now, true);
+            let alone = Surroundings { is_last: true, ..Surroundings::default() };
+            last.on(0, Event::ProbeLost { sent: bench.now, connection }, bench.now, alone);
         }
-        assert_eq!(last.observed(bench.now).health, Health::Down);
+        assert_eq!(last.observed().health, Health::Down);
+    }
+
+    #[test]
+    fn an_ejection_is_sat_out_then_probed_then_ramped() {
+        let mut bench = Bench::up(1);
+        let (began, now) = (bench.now, bench.now);
+        assert_eq!(bench.placement.eject(now), Observed::out_of_use(Health::Down, true));
+        assert!(bench.placement.is_ejected(now));
+        while bench.placement.observed().ramp <= 1 {
+            bench.pass(50);
+            bench.on(0, Event::ProbeOk);
+        }
+        let out = bench.now.since(began);
+        assert!((12.0..12.5).contains(&out.as_secs_f64()), "{out}: ten seconds, then two of probes");
+        assert_eq!(bench.health(), Health::Recovering);
+    }
+
+    #[test]
+    fn a_second_ejection_is_longer_and_its_ramp_slower() {
+        let mut bench = Bench::up(1);
+        for secs in [12.0, 22.0] {
+            let began = bench.now;
+            bench.placement.eject(began);
+            while bench.placement.observed().ramp <= 1 {
+                bench.pass(50);
+                bench.on(0, Event::ProbeOk);
+            }
+            let out = bench.now.since(began).as_secs_f64();
+            assert!((secs..secs + 0.5).contains(&out), "{out}");
+        }
+        bench.pass(30_000);
+        assert_eq!(bench.placement.observed().ramp, 15, "a minute instead of half of one");
+    }
+
+    #[test]
+    fn a_ramp_waits_while_failures_are_looked_at() {
+        let mut bench = Bench::up(1);
+        bench.kill();
+        bench.revive();
+        for _ in 0..100 {
+            bench.now = bench.now + Span::from_millis(1000);
+            bench.placement.tick(bench.now, false);
+        }
+        assert_eq!(bench.placement.observed().ramp, 3);
+        bench.pass(15_000);
+        assert_eq!(bench.placement.observed().ramp, 15);
+    }
+
+    #[test]
+    fn an_ejected_placement_that_falls_silent_stays_out() {
+        let mut bench = Bench::up(1);
+        bench.placement.eject(bench.now);
+        bench.kill();
+        assert_eq!(bench.placement.observed(), Observed::plain(Health::Down));
+        bench.pass(10_000);
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.health(), Health::Recovering);
+    }
+
+    #[test]
+    fn failing_a_fifth_again_and_again_is_held_by_the_third_time() {
+        let mut bench = Bench::up(1);
+        let mut falls = 0;
+        for _ in 0..1200 {
+            bench.pass(50);
+            bench.on(0, Event::ProbeOk);
+            // It fails as soon as it serves anybody.
+            if bench.placement.observed().is_usable() {
+                bench.placement.eject(bench.now);
+                falls += 1;
+            }
+        }
+        assert!(falls <= 3, "{falls} falls in a minute");
+        assert!(bench.placement.is_ejected(bench.now));
+    }
+
+    #[test]
+    fn what_fell_in_an_outage_of_ours_returns_at_its_first_answer() {
+        let mut bench = Bench::up(1);
+        bench.kill();
+        bench.revive();
+        bench.pass(40_000);
+        assert_eq!(bench.health(), Health::Up);
+        let penalty = bench.placement.damping.penalty_at(bench.now);
+        let since = bench.now;
+        bench.kill();
+        assert_eq!(bench.health(), Health::Down);
+        bench.pass(700);
+        bench.placement.doubt(since);
+        assert_eq!(bench.health(), Health::Suspect);
+        bench.pass(5000);
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.health(), Health::Up);
+        assert!(bench.placement.damping.penalty_at(bench.now) < penalty, "and at no price");
+        bench.kill();
+        assert_eq!(bench.health(), Health::Down, "it still can fall");
+    }
+
+    #[test]
+    fn what_was_down_before_an_outage_of_ours_stays_down() {
+        let mut bench = Bench::up(1);
+        bench.kill();
+        bench.pass(5000);
+        bench.placement.doubt(bench.now);
+        assert_eq!(bench.health(), Health::Down);
+    }
+
+    #[test]
+    fn late_answers_prove_life_and_no_health() {
+        let mut bench = Bench::up(1);
+        for connection in 0..100 {
+            bench.pass(50);
+            bench.lose(0, 45, connection);
+            bench.on(0, Event::ProbeLate);
+        }
+        assert_eq!(bench.health(), Health::Suspect, "not down, and not trusted either");
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.health(), Health::Up);
+    }
+
+    #[test]
+    fn a_late_observer_needs_more_losses() {
+        let mut bench = Bench::up(1);
+        let late = Surroundings { patience: 3, ..Surroundings::default() };
+        for connection in 1..=12 {
+            assert_ne!(bench.health(), Health::Down, "{connection}");
+            bench.pass(10);
+            bench.placement.on(0, Event::ProbeLost { sent: bench.now, connection }, bench.now, late);
+        }
+        assert_eq!(bench.health(), Health::Down);
     }
 
     #[test]

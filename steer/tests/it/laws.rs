@@ -6,6 +6,7 @@ use steer::client::Client;
 use steer::decide::{Basis, Cause};
 use steer::draw::{Purpose, falls_below, lot, name_hash};
 use steer::effective::Override;
+use steer::health::Excess;
 use steer::ids::RegionId;
 use steer::plan::MAX_HOPS;
 use steer::signals::{Health, Observed, RAMP_WHOLE};
@@ -31,7 +32,11 @@ fn any_number() -> impl Strategy<Value = f64> {
 fn any_observed() -> impl Strategy<Value = Observed> {
     (proptest::sample::select(Health::ALL.to_vec()), 0..=RAMP_WHOLE).prop_map(|(health, ramp)| Observed {
         health,
-        ramp: if health == Health::Recovering { ramp } else { 0 },
+        ramp: match health {
+            Health::Recovering => ramp,
+            Health::Down | Health::Held => ramp & 1,
+            Health::Unknown | Health::Up | Health::Suspect => 0,
+        },
     })
 }
 
@@ -81,6 +86,7 @@ prop_compose! {
         jurisdictions in proptest::collection::vec(proptest::sample::select(vec!["EU", "US"]), 12),
         demanded in proptest::option::of(proptest::sample::select(vec!["EU", "US"])),
         fail_fast in any::<bool>(),
+        excesses in proptest::collection::vec((prop_oneof![Just(0u16), 0..=2000u16], 0..=RAMP_WHOLE), 0..=12),
     ) -> Setup {
         let mut spec = spec(&REGIONS, steering);
         for (index, (region, placement)) in spec.regions.iter_mut().zip(&mut spec.pools[0].placements).enumerate() {
@@ -94,6 +100,7 @@ prop_compose! {
         }
         let mut setup = Setup::of(spec);
         setup.ranking.pop = Setup::twelve(steering, pop).ranking.pop;
+        setup.ranking.excesses = excesses.into_iter().map(|(ms, spared)| Excess { ms, spared }).collect();
         for index in 0..12 {
             setup.ranking.regions[index].latency_ms = latencies[index];
             setup.ranking.regions[index].rise_ms = rises[index];
@@ -129,9 +136,12 @@ proptest! {
                 let at = setup.table.regions[region].jurisdiction.clone().unwrap();
                 prop_assert!(demanded.is_empty() || demanded.contains(&at), "{region} is in {at}");
                 let observed = setup.seen.observed[&setup.placement(region)];
-                let unusable = matches!(observed.health, Health::Down | Health::Held)
-                    || observed == Observed::plain(Health::Recovering);
-                prop_assert!(!unusable || decision.basis == Basis::AllDown);
+                let is_as_said = match decision.basis {
+                    Basis::Ranked | Basis::Unranked => observed.is_usable(),
+                    Basis::LastResort => observed.is_last_resort(),
+                    Basis::AllDown => !observed.is_usable() && !observed.is_last_resort(),
+                };
+                prop_assert!(is_as_said, "{:?} on the basis of {:?}", observed, decision.basis);
             }
         }
     }
@@ -309,6 +319,55 @@ fn all_down_tries_the_one_that_answered_last_or_fails_fast() {
     spec.policies[0].on_all_down = OnAllDown::FailFast;
     let fast = Setup { seen: setup.seen, ..Setup::of(spec) };
     assert_eq!(fast.decide(&Client::unknown(1)), Err(Cause::Unhealthy));
+}
+
+#[test]
+fn what_is_out_of_use_and_would_answer_is_better_than_nothing_at_all() {
+    for fail_fast in [false, true] {
+        let mut spec = spec(&REGIONS, Steering::Nearest);
+        if fail_fast {
+            spec.policies[0].on_all_down = OnAllDown::FailFast;
+        }
+        let mut setup = Setup::of(spec);
+        setup.ranking = Setup::twelve(Steering::Nearest, 5).ranking;
+        for index in 0..12 {
+            setup.observe(index, Observed::plain(Health::Down));
+        }
+        setup.observe(9, Observed::out_of_use(Health::Down, true));
+        setup.observe(0, Observed::out_of_use(Health::Held, true));
+        setup.observe(4, Observed::plain(Health::Recovering));
+        let decision = setup.decide(&Client::unknown(1)).unwrap();
+        assert_eq!((setup.plan(&Client::unknown(1)), decision.basis), (vec![4, 0, 9], Basis::LastResort));
+        setup.observe(3, Observed::plain(Health::Suspect));
+        assert_eq!(setup.plan(&Client::unknown(1)), [3], "a suspect one is in use");
+    }
+}
+
+#[test]
+fn lateness_costs_where_latency_ranks_and_nowhere_else() {
+    for steering in STEERINGS {
+        let mut setup = Setup::twelve(steering, 5);
+        let client = at(7, 50.0, 9.0);
+        let before = setup.plan(&client);
+        let first = setup.placement(before[0]);
+        setup.ranking.excesses = vec![Excess::default(); 12];
+        setup.ranking.excesses[first.index()] = Excess { ms: 2000, spared: 0 };
+        let is_ranked = matches!(steering, Steering::Nearest | Steering::Latency | Steering::Geo);
+        let after = setup.plan(&client);
+        assert_eq!(after[0] != before[0], is_ranked, "{steering:?}");
+        setup.ranking.excesses[first.index()].spared = RAMP_WHOLE;
+        assert_eq!(setup.plan(&client), before, "{steering:?}");
+    }
+}
+
+#[test]
+fn a_trial_brings_back_a_share_of_the_keys() {
+    let mut setup = Setup::twelve(Steering::Latency, 5);
+    setup.ranking.excesses = vec![Excess::default(); 12];
+    let slow = setup.placement(5).index();
+    setup.ranking.excesses[slow] = Excess { ms: 500, spared: 3 };
+    let back = (0..10_000).filter(|key| setup.plan(&Client::unknown(*key))[0] == 5).count();
+    assert!((900..1050).contains(&back), "{back}");
 }
 
 #[test]

@@ -86,8 +86,12 @@ impl Setup {
 
     pub(crate) fn of(spec: Spec) -> Self {
         let table = Table::compile(&spec).unwrap_or_else(|defects| panic!("{defects:?}"));
-        let ranking =
-            Ranking { number: 1, pop: Pop::default(), regions: vec![Ranked::default(); table.regions.len()] };
+        let ranking = Ranking {
+            number: 1,
+            pop: Pop::default(),
+            regions: vec![Ranked::default(); table.regions.len()],
+            excesses: Vec::new(),
+        };
         Self {
             spec,
             table,

@@ -143,6 +143,18 @@ catalogue! {
     HEALTH_TRANSITIONS = Counter "nearside_health_transitions_total"
         ["pool": "pools of the table", "region": "regions of the table", "to": "`unknown`, `up`, `suspect`, `down`, `recovering`, `held`"]
         "Changes of health.";
+    ACCRUAL_TRIPS = Counter "nearside_accrual_trips_total"
+        ["pool": "pools of the table", "region": "regions of the table", "kind": "`errors`, `slowness`"]
+        "Placements that were judged to fail or to be slow by what their requests came to.";
+    EJECTIONS_PREVENTED = Counter "nearside_ejections_prevented_total"
+        ["pool": "pools of the table", "region": "regions of the table", "guard": "`clients`, `common_mode`, `cap`, `last`"]
+        "Such judgements that had no consequence, and why.";
+    REGION_EXCESS = Gauge "nearside_region_excess_seconds"
+        ["pool": "pools of the table", "region": "regions of the table"]
+        "How much later than usual a placement's answers are, where that is proved; a part of its cost.";
+    UPLINK_SUSPECTED = Gauge "nearside_uplink_suspected"
+        []
+        "Whether nothing at all has answered for a second.";
     "Tables and operators":
     TABLE_VERSION = Gauge "nearside_table_version"
         []

@@ -291,10 +291,28 @@ impl Numbers {
         let (late_seconds, sent) = self.0.probes.lateness();
         families.add(&catalogue::PROBE_LATENESS, vec![counter(Vec::new(), late_seconds)]);
         families.add(&catalogue::PROBE_ROUNDS, vec![counter(Vec::new(), sent as f64)]);
-        let transitions = self.0.probes.transitions().into_iter().map(|((pool, region, to), count)| {
-            counter(labels([("pool", pool.as_str()), ("region", region.as_str()), ("to", to)]), count as f64)
+        let probes = &self.0.probes;
+        for (family, label, counts) in [
+            (&catalogue::HEALTH_TRANSITIONS, "to", probes.transitions()),
+            (&catalogue::ACCRUAL_TRIPS, "kind", probes.trips()),
+            (&catalogue::EJECTIONS_PREVENTED, "guard", probes.prevented_ejections()),
+        ] {
+            let rows = counts.into_iter().map(|((pool, region, word), count)| {
+                let labels = labels([("pool", pool.as_str()), ("region", region.as_str()), (label, word)]);
+                counter(labels, count as f64)
+            });
+            families.add(family, rows.collect());
+        }
+        let excesses = snapshot.vitals.placements.iter().zip(&snapshot.ranking.excesses);
+        let excesses = excesses.map(|(placement, excess)| {
+            let key = &placement.key;
+            let labels = labels([("pool", key.pool.as_str()), ("region", key.region.as_str())]);
+            gauge(labels, f64::from(excess.ms) / 1000.0)
         });
-        families.add(&catalogue::HEALTH_TRANSITIONS, transitions.collect());
+        families.add(&catalogue::REGION_EXCESS, excesses.collect());
+        let is_suspected = self.0.publisher.uplink().is_suspected();
+        families
+            .add(&catalogue::UPLINK_SUSPECTED, vec![gauge(Vec::new(), f64::from(u8::from(is_suspected)))]);
     }
 
     fn control(&self, families: &mut Families) {
