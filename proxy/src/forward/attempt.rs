@@ -36,13 +36,14 @@ pub(crate) struct Lease {
     pub(crate) conn: Conn,
     pub(crate) in_flight: InFlight,
     pub(crate) blame: Blame,
+    pub(crate) sent_at: Moment,
 }
 
 impl Lease {
     /// The answer broke off.
     pub(crate) fn broke_off(&self, worker: &Worker) {
         let number = self.conn.channel().number;
-        worker.report_failure(self.in_flight.origin(), FailureKind::Bad, number, self.blame);
+        worker.report_failure(self.in_flight.origin(), FailureKind::Bad, number, self.blame, self.sent_at);
     }
 }
 
@@ -156,7 +157,7 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
                 conn = open().await?;
                 continue;
             }
-            worker.report_failure(origin, FailureKind::Broken, conn.channel().number, request.blame);
+            worker.report_failure(origin, FailureKind::Broken, conn.channel().number, request.blame, started);
             return Err(Failed::new(How::Reset, Ending::NotSent));
         }
         let dispatched_at = worker.clock.now();
@@ -171,7 +172,7 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
                 let took = began_at.since(dispatched_at);
                 origin.cells().answered(took.as_millis_f64(), began_at);
                 conn.begins();
-                let lease = Lease { conn, in_flight, blame: request.blame };
+                let lease = Lease { conn, in_flight, blame: request.blame, sent_at: dispatched_at };
                 return judge(request, Answer { response, lease, began_at }, took);
             }
             Some(Err(error)) => Some(error),
@@ -202,7 +203,7 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
             origin.cells().failed(now.since(dispatched_at).as_millis_f64(), now);
             let is_new = !conn.is_reused && how == How::Reset;
             let kind = if is_new { FailureKind::Broken } else { FailureKind::Bad };
-            worker.report_failure(origin, kind, conn.channel().number, request.blame);
+            worker.report_failure(origin, kind, conn.channel().number, request.blame, dispatched_at);
         }
         if how == How::Timeout {
             conn.retire();
@@ -217,7 +218,7 @@ fn judge(request: &Outbound<'_>, answer: Answer, took: Span) -> Result<Answer, F
     let status = answer.response.status();
     if is_gateway_error(status) || grpc_is_unavailable(answer.response.headers()) {
         let number = answer.lease.conn.channel().number;
-        worker.report_failure(origin, FailureKind::Bad, number, request.blame);
+        worker.report_failure(origin, FailureKind::Bad, number, request.blame, answer.lease.sent_at);
     } else {
         let us = took.as_nanos() / 1_000;
         let lateness = request.body.is_none().then(|| request.target.class.add(us)).flatten();

@@ -126,6 +126,6 @@ async fn connect_alone(
     };
     let now = worker.clock.now();
     origin.cells().failed(now.since(started).as_millis_f64(), now);
-    worker.report_failure(origin, FailureKind::Unreachable, 0, blame);
+    worker.report_failure(origin, FailureKind::Unreachable, 0, blame, started);
     Err(how)
 }

@@ -164,7 +164,7 @@ impl Keeper {
     }
 
     /// An attempt of a request failed, that began at `began`. The origin, if it has just become suspect.
-    pub(super) fn failed(&self, failure: &Failure, began: Moment) -> Option<OriginKey> {
+    pub(super) fn failed(&self, failure: &Failure) -> Option<OriginKey> {
         let now = self.clock().now();
         failure.origin.erred(told(failure.kind).to_owned(), now);
         let inner = &mut *self.inner.borrow_mut();
@@ -172,7 +172,7 @@ impl Keeper {
         if uplink.is_suspected() {
             return None;
         }
-        placements.failed(failure, began, now);
+        placements.failed(failure, now);
         placements.show_excesses();
         if !is_refusal(failure.kind) {
             return None;

@@ -97,7 +97,7 @@ async fn run(parts: Parts) {
                 resolving = resolver.reconcile();
             }
             Some(failure) = failures.recv() => {
-                if let Some(origin) = keeper.failed(&failure, keeper.clock().now()) {
+                if let Some(origin) = keeper.failed(&failure) {
                     rounds.burst(&origin);
                 }
             }

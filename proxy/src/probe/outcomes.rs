@@ -58,8 +58,8 @@ impl Placements {
         taken
     }
 
-    /// An attempt that began at `began` failed.
-    pub(super) fn failed(&mut self, failure: &Failure, began: Moment, now: Moment) {
+    /// An attempt failed.
+    pub(super) fn failed(&mut self, failure: &Failure, now: Moment) {
         let key = &failure.origin.key;
         let Some(kept) = self.kept.get_mut(&key.placement) else { return };
         let Some(at) = kept.position(key) else { return };
@@ -67,7 +67,7 @@ impl Placements {
         let (_, is_slow) = kept.take_answers(now);
         let is_trusted = kept.machine.origins()[at].health().is_trusted();
         let judged = if is_trusted && kept.observed.is_usable() {
-            kept.accrual.failed(failure.client, failure.route, began, now)
+            kept.accrual.failed(failure.client, failure.route, failure.began, now)
         } else {
             Judgement::Ignored
         };

@@ -21,6 +21,7 @@ use control::share::Samples;
 use control::uplink::Uplink;
 use control::vitals::OriginVitals;
 use http::HeaderValue;
+use steer::Moment;
 use steer::draw::Rng;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -66,6 +67,8 @@ pub(crate) struct Failure {
     /// requests to one route say little. 0 where no client asked.
     pub(crate) client: u64,
     pub(crate) route: u64,
+    /// When it was sent, or its connection begun.
+    pub(crate) began: Moment,
 }
 
 /// What a failure says of an origin.
@@ -204,9 +207,10 @@ impl Worker {
         kind: FailureKind,
         connection: u64,
         blame: Blame,
+        began: Moment,
     ) {
         let connection = (self.index as u64 + 1) << 48 | connection;
         let (origin, Blame { client, route }) = (origin.vitals.clone(), blame);
-        let _ = self.failures.try_send(Failure { origin, kind, connection, client, route });
+        let _ = self.failures.try_send(Failure { origin, kind, connection, client, route, began });
     }
 }
