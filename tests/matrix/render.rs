@@ -1,0 +1,4 @@
+//! placeholder
+use std::path::Path;
+use crate::Failure;
+pub(crate) fn write(_results: &Path, _file: &Path) -> Result<(), Failure> { Ok(()) }
