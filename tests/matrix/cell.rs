@@ -1,5 +1,6 @@
 //! One run of one fault against one edge, in a process of its own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::load::{Load, schedule};
 use crate::process::Guard;
 use crate::results::{CellResult, save};
 use crate::script::Script;
-use crate::world::World;
+use crate::world::{Region, World};
 
 /// Requests per second.
 const RATE: f64 = 500.0;
@@ -108,17 +109,19 @@ async fn play(options: &Options, guard: &Guard) -> Result<CellResult, Failure> {
         let _ = std::fs::copy(&edge.access_log, keep.join("access.log"));
         std::fs::write(keep.join("outcomes.json"), serde_json::to_string(&outcomes)?)?;
     }
-    let mut executions = std::collections::BTreeMap::new();
+    let mut executions: BTreeMap<u32, Vec<&'static str>> = BTreeMap::new();
     for execution in world.executions() {
-        *executions.entry(execution.id).or_default() += 1;
+        executions.entry(execution.id).or_default().push(execution.region);
     }
-    let sightings = world.hit().relay.sightings();
+    let seen =
+        |region: &Region| region.relay.sightings().into_iter().map(|seen| (region.name, seen)).collect();
+    let sightings: Vec<Vec<_>> = world.regions.iter().map(seen).collect();
     let evidence = Evidence {
         fault: options.fault,
         events,
         outcomes,
         executions,
-        sightings,
+        sightings: sightings.concat(),
         logged: if options.fault == Fault::LogDiskFull { Vec::new() } else { edge.requests(&clock) },
         transitions: edge.transitions(&clock),
     };

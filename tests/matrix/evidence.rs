@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::edge::{Logged, Transition};
+use crate::edge::{Attempt, Logged, Transition};
 use crate::fault::{Fault, Plane};
 use crate::load::{End, Method, Outcome};
 use crate::quantile::largest;
@@ -15,10 +15,10 @@ pub(crate) struct Evidence {
     pub(crate) fault: Fault,
     pub(crate) events: Events,
     pub(crate) outcomes: Vec<Outcome>,
-    /// How often each request was carried out, anywhere.
-    pub(crate) executions: BTreeMap<u32, usize>,
-    /// What passed on the way to the region that is hit.
-    pub(crate) sightings: Vec<Sighting>,
+    /// Where each request was carried out.
+    pub(crate) executions: BTreeMap<u32, Vec<&'static str>>,
+    /// What passed on the way to which region.
+    pub(crate) sightings: Vec<(&'static str, Sighting)>,
     /// What the edge wrote; empty if it does not tell its attempts.
     pub(crate) logged: Vec<Logged>,
     pub(crate) transitions: Vec<Transition>,
@@ -65,33 +65,35 @@ impl Evidence {
         outcome.end == End::Refused && is_in_time && is_meanwhile && says_so
     }
 
-    /// Whether a request was written to an origin: seen on the way, carried out, or, where neither can be seen, by the
-    /// edge's own word.
+    /// Whether a request was written to an origin of a region that is hit: seen on the way there, carried out there, or,
+    /// where neither can be seen, by the edge's own word.
     fn was_sent(&self, outcome: &Outcome) -> bool {
-        let is_seen = self.executions.contains_key(&outcome.id)
-            || self.sightings.iter().any(|sighting| sighting.id == outcome.id);
+        let carried_out = self.executions.get(&outcome.id);
+        let is_seen = carried_out.is_some_and(|regions| regions.iter().any(|region| self.fault.hits(region)))
+            || self.sightings.iter().any(|(region, seen)| seen.id == outcome.id && self.fault.hits(region));
         let is_readable = self.fault.plane() == Plane::Plain && outcome.method != Method::Grpc;
-        if is_seen || (is_readable && !self.fault.is_everywhere()) {
+        if is_seen || is_readable {
             return is_seen;
         }
+        let is_sent = |attempt: &Attempt| attempt.is_sent && self.fault.hits(&attempt.region);
         match self.logged.iter().find(|logged| logged.id == Some(outcome.id)) {
-            Some(logged) => logged.attempts.iter().any(|attempt| attempt.is_sent),
+            Some(logged) => logged.attempts.iter().any(is_sent),
             None => self.logged.is_empty(),
         }
     }
 
     /// Whether an answer that broke off had been begun by a region that was hit.
     pub(crate) fn was_begun_by_the_hit(&self, outcome: &Outcome) -> bool {
-        let is_hit = outcome.region.as_deref() == Some(HIT);
-        let any = self.fault.is_everywhere() || self.fault == Fault::Rolling;
-        outcome.end == End::Truncated && (is_hit || any)
+        outcome.end == End::Truncated
+            && outcome.region.as_deref().is_some_and(|region| self.fault.hits(region))
     }
 
     /// From the onset to the last request sent to the region while it was hit; with `tried`, attempts that could not be sent
     /// count too.
     pub(crate) fn last_sent_ms(&self, from_ms: f64, tried: bool) -> Option<f64> {
         let is_meanwhile = |at_ms: &f64| *at_ms >= from_ms && *at_ms < self.events.lifted_ms;
-        let seen = self.sightings.iter().map(|sighting| sighting.at_ms).filter(is_meanwhile);
+        let there = self.sightings.iter().filter(|(region, _)| *region == HIT);
+        let seen = there.map(|(_, sighting)| sighting.at_ms).filter(is_meanwhile);
         let attempts = self.logged.iter().flat_map(|logged| &logged.attempts);
         let logged = attempts
             .filter(|attempt| attempt.region == HIT && (tried || attempt.is_sent))
@@ -102,9 +104,13 @@ impl Evidence {
 
     /// Requests that were carried out more than once.
     pub(crate) fn twice(&self, method: Method) -> usize {
-        let of_method: BTreeSet<u32> =
-            self.outcomes.iter().filter(|outcome| outcome.method == method).map(|outcome| outcome.id).collect();
-        self.executions.iter().filter(|(id, count)| **count > 1 && of_method.contains(id)).count()
+        let of_method: BTreeSet<u32> = self
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.method == method)
+            .map(|outcome| outcome.id)
+            .collect();
+        self.executions.iter().filter(|(id, regions)| regions.len() > 1 && of_method.contains(id)).count()
     }
 
     /// From the onset to the first word that the region is in one of these states.
@@ -144,8 +150,10 @@ impl Evidence {
         let steps = ((last - first - WINDOW_MS) / STEP_MS).ceil().max(0.0) as usize;
         let share = |step: usize| {
             let from = first + step as f64 * STEP_MS;
-            let inside =
-                self.logged.iter().filter(|logged| logged.began_ms >= from && logged.began_ms <= from + WINDOW_MS);
+            let inside = self
+                .logged
+                .iter()
+                .filter(|logged| logged.began_ms >= from && logged.began_ms <= from + WINDOW_MS);
             let (mut requests, mut extra) = (0usize, 0usize);
             for logged in inside {
                 requests += 1;
@@ -162,7 +170,8 @@ impl Evidence {
         if !self.fault.is_everywhere() {
             return None;
         }
-        let failed = self.outcomes.iter().filter(|outcome| outcome.method == Method::Get && outcome.has_failed());
+        let failed =
+            self.outcomes.iter().filter(|outcome| outcome.method == Method::Get && outcome.has_failed());
         Some(largest(failed.map(|outcome| outcome.at_ms - self.events.lifted_ms)))
     }
 }

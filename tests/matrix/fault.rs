@@ -128,8 +128,10 @@ impl Fault {
             }
             Self::Goaway => "origins over HTTP/2 send GOAWAY, finish what runs, and close",
             Self::Leaving => "origins say `connection: close`, finish what runs, and close",
-            Self::Stopped => "the process is stopped: the kernel accepts and acknowledges, nobody answers; \
-                 then it goes on and does what lay in its queues",
+            Self::Stopped => {
+                "the process is stopped: the kernel accepts and acknowledges, nobody answers; \
+                 then it goes on and does what lay in its queues"
+            }
             Self::Swallowed => "bytes are taken and arrive seconds later, both ways, probes included",
             Self::Dropped => {
                 "a packet filter in a network namespace drops everything to and from the region's address"
@@ -166,6 +168,9 @@ impl Fault {
             (Self::Rolling, false) => 15_000.0,
             (Self::Rolling, true) => 9_000.0,
             (Self::HalfAnswers | Self::Some503 | Self::Slow | Self::Delay, false) => 8_000.0,
+            (Self::HalfAnswers | Self::Some503 | Self::Slow | Self::Delay, true) => 3_600.0,
+            // Longer than the deadline.
+            (Self::UplinkLost, false) => 7_000.0,
             (_, false) => 5_000.0,
             (_, true) => 1_700.0,
         };
@@ -185,12 +190,9 @@ impl Fault {
             Self::Killed | Self::Reset | Self::Refused | Self::TlsBroken | Self::Goaway | Self::Leaving => {
                 Promise { quiet_after_ms: Some(125.0), falls: Some(1), ..ZERO }
             }
-            Self::Stopped | Self::Swallowed | Self::Dropped => Promise {
-                slowest_get_ms: Some(400.0),
-                quiet_after_ms: Some(300.0),
-                falls: Some(1),
-                ..ZERO
-            },
+            Self::Stopped | Self::Swallowed | Self::Dropped => {
+                Promise { slowest_get_ms: Some(400.0), quiet_after_ms: Some(300.0), falls: Some(1), ..ZERO }
+            }
             Self::HalfAnswers => Promise { quiet_after_ms: Some(1_000.0), falls: Some(3), ..ZERO },
             Self::Storm => Promise { quiet_after_ms: Some(150.0), falls: Some(1), ..ZERO },
             Self::StormUnseen => Promise { quiet_after_ms: Some(150.0), falls: Some(3), ..ZERO },
@@ -207,11 +209,9 @@ impl Fault {
             Self::Flapping => Promise { is_held_by_third: true, ..ZERO },
             Self::Rolling => ZERO,
             Self::LogDiskFull => Promise { falls: Some(0), ..ZERO },
-            Self::AllLost | Self::UplinkLost => Promise {
-                gets: MayFail::WhileAllAreGone,
-                serves_again_ms: Some(1_000.0),
-                ..ZERO
-            },
+            Self::AllLost | Self::UplinkLost => {
+                Promise { gets: MayFail::WhileAllAreGone, serves_again_ms: Some(1_000.0), ..ZERO }
+            }
         }
     }
 
@@ -220,9 +220,9 @@ impl Fault {
         matches!(self, Self::AllLost | Self::UplinkLost)
     }
 
-    /// Whether the region stays away from the onset until it is over, so that nothing should be sent there meanwhile.
-    pub(crate) const fn hits_one_region(self) -> bool {
-        !self.is_everywhere() && !matches!(self, Self::Flapping | Self::Rolling | Self::LogDiskFull)
+    /// Whether a region is hit at some time.
+    pub(crate) fn hits(self, region: &str) -> bool {
+        self.is_everywhere() || self == Self::Rolling || region == crate::world::HIT
     }
 
     /// What this machine must allow; `None` if anything does.

@@ -62,10 +62,15 @@ pub(crate) fn judge(evidence: &Evidence, run: &Run) -> CellResult {
 fn reduce(evidence: &Evidence, method: Method, base_ms: f64) -> MethodResult {
     let all: Vec<&Outcome> = evidence.outcomes.iter().filter(|outcome| outcome.method == method).collect();
     let (onset, lifted) = (evidence.events.onset_ms, evidence.events.lifted_ms);
-    let between = |from: f64, to: f64| {
-        let due = all.iter().filter(|outcome| outcome.at_ms >= from && outcome.at_ms < to);
-        let mut latencies: Vec<f64> = due.map(|outcome| outcome.latency_ms()).collect();
+    let quantiles = |is_in: &dyn Fn(&Outcome) -> bool| {
+        let inside = all.iter().filter(|outcome| is_in(outcome));
+        let mut latencies: Vec<f64> = inside.map(|outcome| outcome.latency_ms()).collect();
         Quantiles { p50_ms: quantile(&mut latencies, 0.5), p99_ms: quantile(&mut latencies, 0.99) }
+    };
+    let between = |from: f64, to: f64| quantiles(&|outcome| outcome.at_ms >= from && outcome.at_ms < to);
+    // What the fault met under way is not how things were before it.
+    let is_before = |outcome: &Outcome| {
+        outcome.at_ms >= base_ms + SETTLED_MS && outcome.at_ms + outcome.latency_ms() < onset
     };
     let failed: Vec<_> = all.iter().filter(|outcome| outcome.has_failed()).collect();
     let truncated: Vec<_> = all.iter().filter(|outcome| outcome.end == End::Truncated).collect();
@@ -77,10 +82,13 @@ fn reduce(evidence: &Evidence, method: Method, base_ms: f64) -> MethodResult {
         failed: failed.len(),
         by_nature: failed.iter().filter(|outcome| evidence.excuse(outcome).is_some()).count(),
         truncated: truncated.len(),
-        truncated_by_nature: truncated.iter().filter(|outcome| evidence.was_begun_by_the_hit(outcome)).count(),
+        truncated_by_nature: truncated
+            .iter()
+            .filter(|outcome| evidence.was_begun_by_the_hit(outcome))
+            .count(),
         twice: evidence.twice(method),
         slowest_ms: largest(late.map(|outcome| outcome.latency_ms())),
-        before: between(base_ms + SETTLED_MS, onset),
+        before: quantiles(&is_before),
         during: between(onset, lifted),
         from_one_second: between(onset + 1_000.0, lifted),
     }
@@ -133,9 +141,15 @@ fn verdicts(evidence: &Evidence, result: &CellResult, promise: &Promise, slack: 
         let is_met = get.slowest_ms < limit * slack;
         hold(&format!("slowest GET under {limit} ms"), is_met, format!("{:.0} ms", get.slowest_ms));
     }
-    if let Some(limit) = promise.quiet_after_ms {
+    // A region that returns before the limit proves nothing.
+    let during_ms = evidence.events.lifted_ms - evidence.events.onset_ms;
+    if let Some(limit) = promise.quiet_after_ms.filter(|limit| limit * slack < during_ms) {
         let last = result.last_tried_ms.unwrap_or(0.0);
-        hold(&format!("no new request there after {limit} ms"), last <= limit * slack, format!("{last:.0} ms"));
+        hold(
+            &format!("no new request there after {limit} ms"),
+            last <= limit * slack,
+            format!("{last:.0} ms"),
+        );
     }
     if promise.p99_comes_back {
         let limit = 2.0 * (get.before.p99_ms + NEXT_IS_FARTHER_MS);
@@ -146,7 +160,11 @@ fn verdicts(evidence: &Evidence, result: &CellResult, promise: &Promise, slack: 
     if promise.is_held_by_third {
         let third = evidence.events.falls_ms.get(2).copied().unwrap_or(evidence.events.onset_ms);
         let last = evidence.last_sent_ms(third, true).unwrap_or(0.0);
-        hold("nothing is sent there from the third fall on", last <= QUIET_MS * slack, format!("{last:.0} ms"));
+        hold(
+            "nothing is sent there from the third fall on",
+            last <= QUIET_MS * slack,
+            format!("{last:.0} ms"),
+        );
     }
     if let (Some(limit), Some(seen)) = (promise.serves_again_ms, result.serves_again_ms) {
         let what = format!("serves within {limit} ms of the first return");

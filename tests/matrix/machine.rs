@@ -13,7 +13,8 @@ pub(crate) fn machine() -> String {
     let cpus = read("/proc/cpuinfo");
     let model = field(&cpus, "model name").unwrap_or_else(|| "unknown processor".to_owned());
     let count = cpus.lines().filter(|line| line.starts_with("processor")).count();
-    let memory = field(&read("/proc/meminfo"), "MemTotal").and_then(|kib| kib.split(' ').next()?.parse::<f64>().ok());
+    let memory =
+        field(&read("/proc/meminfo"), "MemTotal").and_then(|kib| kib.split(' ').next()?.parse::<f64>().ok());
     let kernel = read("/proc/sys/kernel/osrelease");
     let gib = (memory.unwrap_or(0.0) / f64::from(1 << 20)).round();
     format!("{model}, {count} processors, {gib} GiB, Linux {}", kernel.trim())

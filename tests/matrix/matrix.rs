@@ -161,7 +161,8 @@ impl Cell<'_> {
         let word = |value: Option<clap::builder::PossibleValue>| {
             value.map(|value| value.get_name().to_owned()).unwrap_or_default()
         };
-        let (contestant, fault) = (word(self.contestant.to_possible_value()), word(self.fault.to_possible_value()));
+        let (contestant, fault) =
+            (word(self.contestant.to_possible_value()), word(self.fault.to_possible_value()));
         format!("cell-{contestant}-{fault}-{}", self.run)
     }
 
@@ -179,7 +180,14 @@ impl Cell<'_> {
         }
         let mut discarded = 0;
         loop {
-            self.once(guard)?;
+            if let Err(failure) = self.once(guard) {
+                discarded += 1;
+                tell(&format!("{}: {failure}, once more", self.name()));
+                if discarded > MAX_DISCARDED {
+                    return Err(failure);
+                }
+                continue;
+            }
             let mut result = self.read()?;
             if result.late_p99_ms <= MAX_LATE_MS {
                 result.discarded = discarded;
@@ -212,7 +220,10 @@ impl Cell<'_> {
         command.args(["--contestant", &word(self.contestant.to_possible_value())]);
         command.arg("--program").arg(self.program).args(["--run", &self.run.to_string()]);
         command.args(["--seed", &(self.options.seed + u64::from(self.run)).to_string()]);
-        command.arg("--results").arg(&self.options.results).args(["--name", &format!("{}.json", self.name())]);
+        command
+            .arg("--results")
+            .arg(&self.options.results)
+            .args(["--name", &format!("{}.json", self.name())]);
         if self.options.short {
             command.arg("--short");
         }

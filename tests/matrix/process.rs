@@ -40,8 +40,10 @@ impl Guard {
 
     /// Starts a process.
     pub(crate) fn spawn(&self, command: &mut Command) -> Result<Process, Failure> {
-        let child =
-            command.process_group(0).spawn().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
+        let child = command
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("{:?}: {error}", command.get_program()))?;
         self.say('+', child.id());
         Ok(Process { child, guard: self.clone(), is_over: false })
     }
@@ -109,7 +111,11 @@ pub(crate) fn guard() {
     let mut groups = std::collections::BTreeSet::new();
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let Ok(pid) = line[1..].parse::<u32>() else { continue };
-        if line.starts_with('+') { groups.insert(pid) } else { groups.remove(&pid) };
+        if line.starts_with('+') {
+            groups.insert(pid)
+        } else {
+            groups.remove(&pid)
+        };
     }
     for pid in groups {
         kill_group(pid);

@@ -198,8 +198,8 @@ impl Script<'_> {
 fn drop_packets(is_on: bool) -> Result<(), Failure> {
     let rules = if is_on {
         format!(
-            "table inet matrix {{ chain input {{ type filter hook input priority 0; ip daddr {HIT_ADDRESS} drop; \
-             ip saddr {HIT_ADDRESS} drop; }} }}"
+            "table inet matrix {{\nchain input {{\ntype filter hook input priority 0;\nip daddr {HIT_ADDRESS} \
+             drop\nip saddr {HIT_ADDRESS} drop\n}}\n}}"
         )
     } else {
         "delete table inet matrix".to_owned()

@@ -37,7 +37,9 @@ impl Scanner {
         while let Some(at) = text[from..].windows(NEEDLE.len()).position(|window| window == NEEDLE) {
             let digits = &text[from + at + NEEDLE.len()..];
             let Some(end) = digits.iter().position(|byte| !byte.is_ascii_digit()) else { break };
-            ids.extend(std::str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse::<u32>().ok()));
+            ids.extend(
+                std::str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse::<u32>().ok()),
+            );
             from += at + NEEDLE.len() + end;
         }
         let keep = from.max(text.len().saturating_sub(MOST));

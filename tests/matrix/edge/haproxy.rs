@@ -30,7 +30,11 @@ pub(super) fn start(site: &Site<'_>, guard: &Guard) -> Result<Edge, Failure> {
         };
         site.regions.iter().enumerate().map(server).collect::<String>()
     };
-    let (http2, check) = if is_tls { ("alpn h2 check-alpn h2", "ssl alpn h2") } else { ("proto h2 check-proto h2", "proto h2") };
+    let (http2, check) = if is_tls {
+        ("alpn h2 check-alpn h2", "ssl alpn h2")
+    } else {
+        ("proto h2 check-proto h2", "proto h2")
+    };
     let web = if site.plane == Plane::Http2 { http2 } else { "" };
     let config = CONFIG
         .replace("@HTTP@", &doors.http.to_string())
@@ -38,11 +42,13 @@ pub(super) fn start(site: &Site<'_>, guard: &Guard) -> Result<Edge, Failure> {
         .replace("@TLS@", &tls)
         .replace("@CHECK@", check)
         .replace("@WEB@", &servers(web))
+        .replace("@LIVE@", &servers(""))
         .replace("@CALLS@", &servers(http2));
     std::fs::write(&file, config)?;
     let mut command = pinned(super::nearside::PROCESSOR, site.program);
     command.args(["-W", "-db", "-f"]).arg(&file);
-    let mut process = guard.spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let mut process =
+        guard.spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let said = Said::default();
     listen(process.child.stdout.take().ok_or("no stdout")?, &said);
     listen(process.child.stderr.take().ok_or("no stderr")?, &said);
@@ -57,9 +63,9 @@ pub(super) fn start(site: &Site<'_>, guard: &Guard) -> Result<Edge, Failure> {
     })
 }
 
-/// `Server web/near is DOWN, reason: ...`.
+/// `Server web/near is DOWN, reason: ...`. The same is said on stderr, after a time of day.
 pub(super) fn transition(line: &str, heard_ms: f64) -> Option<Transition> {
-    let (_, rest) = line.split_once("Server ")?;
+    let rest = line.strip_prefix("Server ")?;
     let (name, state) = rest.split_once(" is ")?;
     let (pool, region) = name.split_once('/')?;
     let to = state.split([',', '.', ' ']).next()?.to_lowercase();
@@ -81,5 +87,6 @@ mod tests {
         let seen = transition(line, 7.0).unwrap();
         assert_eq!((seen.region.as_str(), seen.to.as_str(), seen.at_ms), ("near", "down", 7.0));
         assert_eq!(transition("Proxy web started.", 0.0), None);
+        assert_eq!(transition(&format!("[WARNING]  (11932) : {line}"), 0.0), None, "said twice");
     }
 }

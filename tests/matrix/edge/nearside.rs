@@ -54,7 +54,13 @@ pub(super) async fn start(site: &Site<'_>, guard: &Guard) -> Result<Edge, Failur
     };
     let deadline = Instant::now() + Duration::from_secs(20);
     while find("listening for health checks").is_none() {
-        let words = || said.lock().expect("nobody panics with it").iter().map(|(_, line)| line.clone()).collect::<Vec<_>>();
+        let words = || {
+            said.lock()
+                .expect("nobody panics with it")
+                .iter()
+                .map(|(_, line)| line.clone())
+                .collect::<Vec<_>>()
+        };
         if Instant::now() > deadline || process.child.try_wait()?.is_some() {
             return Err(format!("nearside did not start:\n{}", words().join("\n")).into());
         }
@@ -137,7 +143,9 @@ impl Admin {
     pub(crate) async fn healthy_placements(&self) -> usize {
         let page = self.metrics().await;
         let is_up = |line: &&str| {
-            line.starts_with("nearside_region_health{") && line.contains("health=\"up\"") && line.ends_with(" 1")
+            line.starts_with("nearside_region_health{")
+                && line.contains("health=\"up\"")
+                && line.ends_with(" 1")
         };
         page.lines().filter(is_up).count()
     }

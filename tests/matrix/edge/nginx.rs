@@ -49,7 +49,8 @@ pub(super) fn start(site: &Site<'_>, guard: &Guard) -> Result<Edge, Failure> {
     std::fs::write(&file, config)?;
     let mut command = pinned(super::nearside::PROCESSOR, site.program);
     command.arg("-p").arg(site.folder).arg("-c").arg(&file);
-    let mut process = guard.spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()))?;
+    let mut process =
+        guard.spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()))?;
     let said = Said::default();
     listen(process.child.stderr.take().ok_or("no stderr")?, &said);
     Ok(Edge {
@@ -75,7 +76,8 @@ pub(super) fn logged(line: &str, clock: &Clock) -> Option<Logged> {
     let mut sum_ms = 0.0;
     let mut attempts = Vec::new();
     for (index, address) in to.iter().enumerate() {
-        let Some(region) = address.parse::<SocketAddr>().ok().and_then(|address| region_of(address.ip())) else {
+        let Some(region) = address.parse::<SocketAddr>().ok().and_then(|address| region_of(address.ip()))
+        else {
             continue;
         };
         // "-" stands where no connection came about.

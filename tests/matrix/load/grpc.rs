@@ -54,7 +54,8 @@ impl Channel {
             Some("0") if bytes.len() == 9 => End::Answered,
             Some("0") => End::Truncated,
             Some(code) => {
-                let said = [&head.headers, &trailers].into_iter().find_map(|fields| fields.get("grpc-message"));
+                let said =
+                    [&head.headers, &trailers].into_iter().find_map(|fields| fields.get("grpc-message"));
                 let said = said.and_then(|said| said.to_str().ok()).unwrap_or_default();
                 slot.said(&format!("grpc-status {code}: {said}"));
                 // After a message, a bad status says that the answer broke off.

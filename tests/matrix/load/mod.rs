@@ -83,12 +83,8 @@ async fn run(doors: Doors, dues: Vec<Due>, clock: Clock) -> Vec<Outcome> {
             }
         }
     });
-    let clients = Clients {
-        http: http1::Pool::new(doors.http),
-        grpc: grpc::Channel::new(doors.grpc),
-        doors,
-        clock,
-    };
+    let clients =
+        Clients { http: http1::Pool::new(doors.http), grpc: grpc::Channel::new(doors.grpc), doors, clock };
     let outcomes = Arc::new(Mutex::new(Vec::new()));
     let mut running = JoinSet::new();
     while let Some(due) = due.recv().await {

@@ -19,15 +19,8 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Get,
-        Self::Post,
-        Self::KeyedPost,
-        Self::LargePost,
-        Self::Stream,
-        Self::WebSocket,
-        Self::Grpc,
-    ];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Get, Self::Post, Self::KeyedPost, Self::LargePost, Self::Stream, Self::WebSocket, Self::Grpc];
 
     /// As a table's heading.
     pub(crate) const fn title(self) -> &'static str {

@@ -59,9 +59,7 @@ impl Body for Pieces {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.whole
-            .as_ref()
-            .map_or_else(SizeHint::default, |bytes| SizeHint::with_exact(bytes.len() as u64))
+        self.whole.as_ref().map_or_else(SizeHint::default, |bytes| SizeHint::with_exact(bytes.len() as u64))
     }
 }
 
