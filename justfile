@@ -34,3 +34,8 @@ accept:
 # The image with nothing but the binary in it
 image:
     docker build --tag nearside .
+
+# Faults by methods, ten runs each, beside HAProxy and nginx where installed; writes docs/failover-matrix.md. Alone on the machine, for hours
+matrix *ARGS:
+    cargo build --release --package nearside --package nearside-tests --bins
+    target/release/nearside-matrix --peers haproxy,nginx --peer-runs 3 {{ARGS}}
