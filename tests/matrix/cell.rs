@@ -64,17 +64,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 async fn play(options: &Options, guard: &Guard) -> Result<CellResult, Failure> {
-    let folder = tempfile::TempDir::with_prefix("nearside-matrix-")?;
-    let logs = folder.path().join("logs");
+    let folder = guard.folder()?;
+    let logs = folder.join("logs");
     std::fs::create_dir(&logs)?;
     if options.fault.is_apart() {
         set_apart(options.fault, &logs)?;
     }
     let clock = Clock::starting_in(Duration::ZERO);
-    let mut world = World::start(options.fault.plane(), folder.path(), clock, guard).await?;
+    let mut world = World::start(options.fault.plane(), &folder, clock, guard).await?;
     let site = Site {
         program: &options.program,
-        folder: folder.path(),
+        folder: &folder,
         regions: world.addresses(),
         plane: options.fault.plane(),
         access_log: logs.join("access.log"),

@@ -1,11 +1,13 @@
 //! Processes that end with whoever started them.
 //!
 //! Each runs in a process group of its own, and a guard knows all of them: a process that reads from a pipe and, when the
-//! pipe ends because this process is gone in whatever way, kills every group that is left. So neither Ctrl-C nor SIGKILL
-//! leaves anything behind.
+//! pipe ends because this process is gone in whatever way, kills every group that is left, and removes this process's folder.
+//! So neither Ctrl-C nor SIGKILL leaves anything behind.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -48,9 +50,16 @@ impl Guard {
         Ok(Process { child, guard: self.clone(), is_over: false })
     }
 
-    fn say(&self, sign: char, pid: u32) {
+    /// A folder that lasts as long as this process. Below it, `logs` may be a file system of its own.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
+        let folder = tempfile::TempDir::with_prefix("nearside-matrix-")?.keep();
+        self.say('/', folder.display());
+        Ok(folder)
+    }
+
+    fn say(&self, sign: char, what: impl std::fmt::Display) {
         if let Ok(mut pipe) = self.pipe.lock() {
-            let _ = writeln!(pipe, "{sign}{pid}");
+            let _ = writeln!(pipe, "{sign}{what}");
         }
     }
 }
@@ -108,17 +117,23 @@ impl Drop for Reaped {
 
 /// The guard itself.
 pub(crate) fn guard() {
-    let mut groups = std::collections::BTreeSet::new();
+    let (mut groups, mut folders) = (BTreeSet::new(), Vec::new());
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-        let Ok(pid) = line[1..].parse::<u32>() else { continue };
-        if line.starts_with('+') {
-            groups.insert(pid)
-        } else {
-            groups.remove(&pid)
-        };
+        match (line.get(..1), line.get(1..)) {
+            (Some("+"), Some(pid)) => drop(pid.parse().map(|pid: u32| groups.insert(pid))),
+            (Some("-"), Some(pid)) => drop(pid.parse().map(|pid: u32| groups.remove(&pid))),
+            (Some("/"), Some(folder)) => folders.push(PathBuf::from(folder)),
+            _ => {}
+        }
     }
     for pid in groups {
         kill_group(pid);
+    }
+    for folder in folders {
+        let mut unmount = Command::new("umount");
+        unmount.arg("--lazy").arg(folder.join("logs")).stderr(Stdio::null());
+        let _ = unmount.status();
+        let _ = std::fs::remove_dir_all(folder);
     }
 }
 
@@ -148,8 +163,8 @@ pub(crate) fn has(name: &str) -> bool {
 }
 
 /// Where a program is.
-pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    folders.map(|folder| std::path::Path::new(folder).join(name)).find(|file| file.is_file())
+    folders.map(|folder| Path::new(folder).join(name)).find(|file| file.is_file())
 }
