@@ -221,7 +221,7 @@ fn judge(request: &Outbound<'_>, answer: Answer, took: Span) -> Result<Answer, F
         worker.report_failure(origin, FailureKind::Bad, number, request.blame, answer.lease.sent_at);
     } else {
         let us = took.as_nanos() / 1_000;
-        let lateness = request.body.is_none().then(|| request.target.class.add(us)).flatten();
+        let lateness = request.body.is_short().then(|| request.target.class.add(us)).flatten();
         origin.placement.cells().answered(lateness);
     }
     let retry_after = answer.response.headers().contains_key(header::RETRY_AFTER);

@@ -22,6 +22,9 @@ use super::conn::Unwritten;
 use super::gate::Gate;
 use crate::request::filter_trailers;
 
+/// What a body may have and still count as short: it fits into the first flight of a connection (RFC 6928).
+const SHORT_BYTES: u64 = 14_600;
+
 /// A client's body and what was kept of it; most requests have none.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbound(Option<Rc<RefCell<State>>>);
@@ -189,6 +192,14 @@ impl Inbound {
             gate: gate.clone(),
         };
         (ToOrigin::Replay(replay), gate)
+    }
+
+    /// Whether it is none, or a short one that has been read to its end: then it does not decide when an answer begins.
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.as_ref().is_none_or(|state| {
+            let state = state.borrow();
+            state.is_read && state.bytes <= SHORT_BYTES
+        })
     }
 
     /// Whether it can be sent from its beginning.

@@ -1,6 +1,6 @@
 //! Requests of one kind as one worker knows them: a route at a placement, and how long its answers usually take.
 //!
-//! Only requests without a body count: how long an answer to an upload takes says more of the upload.
+//! Only requests without a body, or with a short one, count: how long an answer to an upload takes says more of the upload.
 
 use std::cell::RefCell;
 use std::time::Duration;
