@@ -9,9 +9,17 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use testkit::{Body, Client, Edge, EdgeBuilder, Origin, Relay, answer, table_with, text, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::NEARSIDE;
+
+/// A port that refuses connections, and what keeps others from getting it.
+fn refusing() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket, address)
+}
 
 /// `near` is the natural region of everybody, `far` the next.
 fn near_and_far(near: &[String], far: &[String], pool: &str, route: &str) -> String {
@@ -137,6 +145,8 @@ async fn a_key_moves_a_request_as_far_as_its_scope() {
         let post = client.ask(Method::POST, "/", &key, "order").await;
         assert_eq!((post.status.as_u16(), taken.load(SeqCst)), (expected, 1), "{scope}: {}", post.text());
         assert_eq!(edge.access_log_of(1).await[0]["reason"], if expected == 200 { "FO" } else { "UN" });
+        // A connection that breaks makes it suspect for a moment.
+        until("near is trusted", async || edge.admin.region_health("near").await == "up").await;
         let unkeyed = client.ask(Method::POST, "/", &[], "order").await;
         assert_eq!((unkeyed.status.as_u16(), taken.load(SeqCst)), (502, 2), "without a key it stays");
     }
@@ -158,15 +168,16 @@ async fn a_key_moves_a_request_as_far_as_its_scope() {
 async fn idempotent_methods_move_where_that_is_declared() {
     let ((near, taken), far) = (breaker().await, Origin::named("far").await);
     let route = "retry = { idempotent_methods = true }";
-    let (_edge, mut client) = edge(&near_and_far(&[near], &[far.host()], "", route)).await;
+    let (edge, mut client) = edge(&near_and_far(&[near], &[far.host()], "", route)).await;
     assert_eq!(client.ask(Method::PUT, "/", &[], "thing").await.text(), "far");
+    until("near is trusted", async || edge.admin.region_health("near").await == "up").await;
     assert_eq!(client.ask(Method::POST, "/", &[], "order").await.status, 502);
     assert_eq!(taken.load(SeqCst), 2);
 }
 
 #[tokio::test]
 async fn a_route_may_keep_its_requests_in_a_region() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let (_held, closed) = refusing();
     let far = Origin::named("far").await;
     let (_edge, mut client) = edge(&near_and_far(
         &[closed],
@@ -183,7 +194,7 @@ async fn a_route_may_keep_its_requests_in_a_region() {
 /// A server that accepts, reads nothing, and resets: what was read ahead of the first write must not be lost.
 #[tokio::test]
 async fn a_body_larger_than_its_buffer_moves_while_nothing_was_written() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let (_held, closed) = refusing();
     let far = Origin::with(|request: Request<Incoming>| async move {
         let bytes = request.into_body().collect().await.unwrap().to_bytes().len();
         text(&bytes.to_string())
@@ -206,6 +217,7 @@ async fn a_body_that_was_written_beyond_its_buffer_stays() {
     let (edge, mut client) = edge(&near_and_far(&[near], &[far.host()], "", route)).await;
     let put = client.ask(Method::PUT, "/", &[], &"x".repeat(300_000)).await;
     assert_eq!((put.status.as_u16(), taken.load(SeqCst)), (502, 1));
+    until("near is trusted", async || edge.admin.region_health("near").await == "up").await;
     assert_eq!(client.ask(Method::PUT, "/", &[], "small").await.text(), "far");
     assert_eq!(edge.access_log_of(2).await[0]["reason"], "UN");
 }
@@ -287,7 +299,7 @@ async fn requests_that_wait_for_a_region_that_falls_silent_are_rescued() {
     let edge = EdgeBuilder::new(NEARSIDE, &table).start().await;
     let mut client = Client::connect(edge.address()).await;
     for _ in 0..100 {
-        assert_eq!(client.get("/").await.text(), "near");
+        assert_eq!(client.get("/").await.status, 200);
     }
     // From now on everything takes ten minutes.
     relay.add_delay(600_000);
@@ -341,4 +353,18 @@ async fn an_origin_that_resets_every_new_connection_is_left_at_once() {
         assert_eq!(client.get("/").await.text(), "far");
     }
     assert!(accepted.load(SeqCst) <= 80, "no hammering: {}", accepted.load(SeqCst));
+}
+
+/// A refusal must reach a client who is still sending: an unread body would reset the connection under it.
+#[tokio::test]
+async fn a_refusal_reaches_a_client_who_is_still_sending() {
+    let (_held, closed) = refusing();
+    let table = table_with(&[("eu", &[closed])], "", "");
+    let (edge, _) = edge(&table).await;
+    let large = "x".repeat(4 << 20);
+    for round in 0..20 {
+        let mut client = Client::connect(edge.address()).await;
+        let refused = client.try_ask(Method::POST, "/", &[], &large).await;
+        assert_eq!(refused.unwrap_or_else(|error| panic!("round {round}: {error}")).status, 503);
+    }
 }

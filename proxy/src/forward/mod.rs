@@ -13,6 +13,7 @@ mod body;
 mod conn;
 mod discard;
 mod gate;
+mod linger;
 mod opening;
 mod origin;
 mod outbound;
@@ -38,6 +39,7 @@ use answer::{deliver, direct, give_up, refuse};
 use attempt::Failed;
 use attempts::{End, HEDGE, RETRY, Sent};
 pub(crate) use body::Body;
+use linger::linger;
 pub(crate) use opening::connect;
 pub(crate) use origin::Origin;
 pub(crate) use placement::Placement;
@@ -64,9 +66,10 @@ pub(crate) async fn serve(
     let started = worker.clock.now();
     let upgrade = hyper::upgrade::on(&mut request);
     let (mut parts, body) = request.into_parts();
+    let is_alone = parts.version < http::Version::HTTP_2;
     let located = connection.locate(&parts.headers);
     let expects = request::expects_continue(&parts);
-    let body = Inbound::new(body, &worker.replay_room, expects);
+    let body = Inbound::new(body, &worker.replay_room, expects, is_alone);
     let trace =
         observe::join(worker.spans.as_ref(), &mut parts.headers, connection.is_trusted, || worker.draw());
     let is_told = worker.log.is_some()
@@ -108,7 +111,10 @@ pub(crate) async fn serve(
     let target = match worker.choose(&asked) {
         Ok(Chosen::Origin(target)) => target,
         Ok(Chosen::Direct(route)) => return Ok(direct(record, &route, &asked.head, &forwarding)),
-        Err(refused) => return Ok(refuse(record, &refused)),
+        Err(refused) => {
+            linger(&body);
+            return Ok(refuse(record, &refused));
+        }
     };
     Ok(run(&worker, &asked, target, &parts, body, record, upgrade).await)
 }
@@ -153,9 +159,13 @@ async fn run(
             (target, *answer, if begun > 1 { Reason::RetriesExhausted } else { Reason::None })
         }
         End::Failed { failed, cause, .. } => {
+            linger(&body);
             return refuse(record, &give_up(worker, &failed, nature, cause, begun));
         }
-        End::Deadline => return refuse(record, &Refused::DEADLINE),
+        End::Deadline => {
+            linger(&body);
+            return refuse(record, &Refused::DEADLINE);
+        }
     };
     body.release();
     let patience = Patience { idle: target.route.idle.unwrap_or(limits.stream_idle_timeout), deadline };

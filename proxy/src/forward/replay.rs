@@ -8,6 +8,7 @@
 //! The client's body is not read before an origin asks for it, which makes back-pressure and `100-continue` come out right.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ struct State {
     attempt: u32,
     /// Whether the client waits for an origin to say that it wants the body.
     expects: bool,
+    /// Whether its connection carries nothing else.
+    is_alone: bool,
 }
 
 /// Bytes that all bodies of a worker may still keep.
@@ -133,8 +136,8 @@ impl std::error::Error for InboundError {}
 
 impl Inbound {
     /// A body that is kept in `room`, once [`Inbound::keep`] says how much of it. `expects` says that the client sends it only
-    /// when told to.
-    pub(crate) fn new(body: Incoming, room: &ReplayRoom, expects: bool) -> Self {
+    /// when told to, `is_alone` that its connection carries nothing else meanwhile.
+    pub(crate) fn new(body: Incoming, room: &ReplayRoom, expects: bool, is_alone: bool) -> Self {
         if body.is_end_stream() {
             return Self(None);
         }
@@ -153,6 +156,7 @@ impl Inbound {
             bytes: 0,
             attempt: 0,
             expects,
+            is_alone,
         }))))
     }
 
@@ -210,6 +214,28 @@ impl Inbound {
     /// What was read of it, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.as_ref().map_or(0, |state| state.borrow().bytes)
+    }
+
+    /// The body, if its client may still be sending it over a connection that would have to end.
+    pub(super) fn unread(&self) -> Option<Self> {
+        let state = self.0.as_ref()?.borrow();
+        let is_coming = state.is_alone && !state.is_read && !(state.expects && state.bytes == 0);
+        is_coming.then(|| self.clone())
+    }
+
+    /// Reads what comes, up to so many bytes, and keeps nothing.
+    pub(super) async fn throw_away(self, most: u64) {
+        let Some(state) = self.0 else { return };
+        // Whoever has read so far has read enough.
+        state.borrow_mut().attempt += 1;
+        state.borrow_mut().forget();
+        let mut left = most;
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut state.borrow_mut().body).poll_frame(cx)).await
+        {
+            let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+            let Some(rest) = left.checked_sub(bytes) else { return };
+            left = rest;
+        }
     }
 
     /// It will not be sent again: nothing more is kept. What the running attempt still has to send stays for it.
