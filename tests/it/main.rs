@@ -14,6 +14,7 @@ mod failover;
 mod house;
 mod listeners;
 mod locate;
+mod loops;
 mod origins;
 mod peers;
 mod pools;

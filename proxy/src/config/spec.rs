@@ -51,7 +51,8 @@ pub struct EdgeSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EdgeSection {
-    /// The PoP's name, in logs and in the header `X-Nearside-Pop` to origins.
+    /// The PoP's name, in logs and in the headers `X-Nearside-Pop` and `CDN-Loop` to origins. A request that comes back to a PoP
+    /// of the same name is refused: 508, reason `LD`. So PoPs that forward to each other need names of their own.
     #[schemars(extend("examples" = ["fra1"]))]
     pub name: Name,
     /// Where the PoP stands. Without it, GeoIP of `public_address` says; without both, clients are steered almost by their

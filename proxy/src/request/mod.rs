@@ -1,6 +1,7 @@
 //! A request made safe: what is refused at once, and what of its head may go on to an origin.
 
 mod admit;
+mod cdn_loop;
 mod edits;
 mod fields;
 mod grpc;
@@ -8,6 +9,7 @@ mod headers;
 mod refusal;
 
 pub(crate) use admit::admit;
+pub(crate) use cdn_loop::CdnLoop;
 pub(crate) use edits::HeaderEdits;
 pub(crate) use fields::HeaderFields;
 pub(crate) use grpc::{grpc_timeout, is_grpc};

@@ -27,6 +27,14 @@ impl Refused {
     pub(crate) const DEADLINE: Self =
         Self::new(StatusCode::GATEWAY_TIMEOUT, Reason::Deadline, "the request took too long");
 
+    /// A request that this PoP has forwarded already.
+    pub(crate) const LOOP: Self =
+        Self::new(StatusCode::LOOP_DETECTED, Reason::Loop, "the request has passed here before");
+
+    /// A request that has passed through more proxies than anybody puts behind each other.
+    pub(crate) const TOO_FAR: Self =
+        Self::new(StatusCode::LOOP_DETECTED, Reason::Loop, "the request has passed through too many proxies");
+
     /// A request that breaks the rules.
     pub(crate) const fn bad(text: &'static str) -> Self {
         Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, Reason::BadRequest, text) }
