@@ -262,4 +262,31 @@ mod tests {
             assert!(CdnLoop::of("ams1").check(&headers).is_ok(), "another PoP takes it");
         }
     }
+
+    #[test]
+    fn whatever_is_let_through_is_refused_when_it_comes_back() {
+        let pieces =
+            ["nearside", "pop", "fra1", "a", ";", "=", ",", "\"", "\\", " ", "\t", ":", "[", "\u{e9}"];
+        let ours = CdnLoop::of("fra1");
+        let (mut passed, mut refused) = (0, 0);
+        for seed in 0..100_000 {
+            let mut rng = steer::draw::Rng::new(seed);
+            let mut draw = |most: u64| (rng.next_u64() % most) as usize;
+            let mut headers = HeaderMap::new();
+            for _ in 0..=draw(2) {
+                let line: String = (0..draw(10)).map(|_| pieces[draw(pieces.len() as u64)]).collect();
+                headers.append(CDN_LOOP, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+            }
+            if ours.check(&headers).is_err() {
+                refused += 1;
+                continue;
+            }
+            passed += 1;
+            let before: Vec<HeaderValue> = headers.get_all(CDN_LOOP).iter().cloned().collect();
+            ours.append(&mut headers);
+            assert_eq!(ours.check(&headers), Err(Refused::LOOP), "seed {seed}: {before:?}");
+            assert_eq!(CdnLoop::of("ams1").check(&headers), Ok(()), "seed {seed}: {before:?}");
+        }
+        assert!(passed > 10_000 && refused > 10_000, "{passed} {refused}");
+    }
 }
