@@ -31,6 +31,7 @@ mod surfaces;
 mod timeouts;
 mod tls;
 mod tracing;
+mod travel;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};
 

@@ -95,7 +95,8 @@ impl Default for AffinitySection {
 #[serde(deny_unknown_fields)]
 pub struct ClientAddressSection {
     /// Prefixes of proxies whose `X-Forwarded-For` is believed: the client is the right-most address that is not one of
-    /// them. Empty: the client is whoever connects, and the header is replaced.
+    /// them. If they are edges too, their attempts and deadlines (`X-Nearside-Attempt`, `X-Nearside-Deadline-Ms`) are shared, so
+    /// that edges behind each other do not multiply attempts. Empty: the client is whoever connects, and the header is replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("examples" = [["10.0.0.0/8"]]))]
     pub trusted_hops: Vec<String>,

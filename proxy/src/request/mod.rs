@@ -7,6 +7,7 @@ mod fields;
 mod grpc;
 mod headers;
 mod refusal;
+mod travel;
 
 pub(crate) use admit::admit;
 pub(crate) use cdn_loop::CdnLoop;
@@ -18,3 +19,4 @@ pub(crate) use headers::{
     request_id, strip_response, to_origin,
 };
 pub(crate) use refusal::Refused;
+pub(crate) use travel::{Travel, tell_time_left};
