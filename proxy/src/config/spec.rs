@@ -266,7 +266,8 @@ pub struct HeadersSection {
     #[schemars(extend("examples" = [true]))]
     pub server_timing: bool,
     /// Whether answers have `Proxy-Status` (RFC 9209): the origin's status or what went wrong, the region as `next-hop`, the
-    /// reason code as `details`.
+    /// reason code as `details` and, where there were several, the `attempts` as `region:outcome`, such as
+    /// `attempts="eu:reset us:answered"`.
     #[schemars(extend("examples" = [true]))]
     pub proxy_status: bool,
 }

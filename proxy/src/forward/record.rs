@@ -105,6 +105,7 @@ impl Record {
             is_received,
             reason: self.reason,
             region: details.region.as_deref(),
+            attempts: &details.attempts,
             origin_ms: details.attempts.last().filter(|_| is_received).map(|attempt| attempt.ms),
             total_ms: worker.clock.now().since(self.started).as_millis_f64(),
         };
