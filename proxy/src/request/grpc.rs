@@ -68,6 +68,10 @@ pub(super) fn refusal(refused: &Refused) -> Response<Body> {
     headers.insert(GRPC_STATUS, HeaderValue::from(code(refused.status, refused.reason)));
     let message = format!("{} ({})", refused.text, refused.reason.code());
     headers.extend(HeaderValue::from_str(&message).ok().map(|message| (GRPC_MESSAGE, message)));
+    if let Some(pause) = refused.retry_after() {
+        // What `Retry-After` is to others: clients that repeat calls wait for so long (gRPC proposal A6, "Pushback").
+        headers.insert(GRPC_RETRY_PUSHBACK_MS, HeaderValue::from(pause.as_secs() * 1000));
+    }
     response
 }
 
@@ -104,10 +108,6 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_known_by_its_content_type() {
-        for kind in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
-            assert!(is_grpc(&headers("content-type", kind)), "{kind}");
-    #[test]
     fn what_is_written_is_read_as_no_more_and_hardly_less() {
         for exponent in 0..63 {
             for nanos in [1_u64 << exponent, (1 << exponent) + 12_345, 3 << exponent] {
@@ -126,6 +126,10 @@ mod tests {
         assert_eq!(grpc_timeout_field(Duration::MAX), "99999999H");
     }
 
+    #[test]
+    fn grpc_is_known_by_its_content_type() {
+        for kind in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
+            assert!(is_grpc(&headers("content-type", kind)), "{kind}");
         }
         for kind in ["application/grpc-web", "application/json", ""] {
             assert!(!is_grpc(&headers("content-type", kind)), "{kind}");
