@@ -39,6 +39,7 @@ pub enum PathRule {
 
 /// What a route does with a request.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per route, and nearly all of them forward")]
 pub enum Action {
     /// It goes to an origin.
     Forward(Forward),

@@ -368,3 +368,26 @@ async fn a_refusal_reaches_a_client_who_is_still_sending() {
         assert_eq!(refused.unwrap_or_else(|error| panic!("round {round}: {error}")).status, 503);
     }
 }
+
+#[tokio::test]
+async fn deadlines_and_attempts_of_trusted_hops_go_on() {
+    let (near, far) = (always(503, None).await, Origin::named("far").await);
+    let (_edge, mut client) = edge(&near_and_far(&[near.host()], &[far.host()], "", "")).await;
+    let told = [("x-nearside-deadline-ms", "5000"), ("x-nearside-attempt", "2")];
+    let moved = client.ask(Method::GET, "/", &told, "").await;
+    assert_eq!((moved.status.as_u16(), moved.text()), (200, "far"));
+    let left: u64 = far.last().header("x-nearside-deadline-ms").parse().unwrap();
+    assert!((1..5000).contains(&left), "{left}");
+    assert_eq!(
+        (near.last().header("x-nearside-attempt"), far.last().header("x-nearside-attempt")),
+        ("2", "3")
+    );
+    // The third attempt of the hop before: none is left here after the first.
+    let last = client.ask(Method::GET, "/", &[("x-nearside-attempt", "3")], "").await;
+    assert_eq!((last.status.as_u16(), far.requests().len()), (503, 1));
+    let (silent, gate) = Origin::gated("never").await;
+    let (_edge, mut client) = edge(&table_with(&[("eu", &[silent.host()])], "", "")).await;
+    let late = client.ask(Method::GET, "/", &[("x-nearside-deadline-ms", "200")], "").await;
+    assert_eq!((late.status.as_u16(), late.text()), (504, "the request took too long (DT)\n"));
+    drop(gate);
+}

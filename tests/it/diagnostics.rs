@@ -44,7 +44,7 @@ async fn failures_are_told_by_their_error_types_and_reasons() {
     let moved = Client::connect(edge.address()).await.get("/").await;
     assert_eq!(
         moved.header("proxy-status"),
-        "nearside; received-status=200; next-hop=\"far\"; details=\"FO\""
+        "nearside; received-status=200; next-hop=\"far\"; details=\"FO\"; attempts=\"near:reset far:answered\""
     );
     let edge = EdgeBuilder::new(NEARSIDE, &table).and(BOTH).start().await;
     let mut client = Client::connect(edge.address()).await;
@@ -61,6 +61,27 @@ async fn failures_are_told_by_their_error_types_and_reasons() {
     edge.admin.patch("far", r#"{"state": "off", "reason": "test"}"#).await;
     let none = client.get("/").await;
     assert_eq!(none.header("proxy-status"), "nearside; error=destination_unavailable; details=\"UH\"");
+}
+
+#[tokio::test]
+async fn attempts_that_all_fail_are_told_with_what_came_of_each() {
+    let breaks = || async { Origin::with(|_| async { testkit::break_off() }).await };
+    let (a, b) = (breaks().await, breaks().await);
+    let table = table(&[("near", &[a.host()]), ("far", &[b.host()])]);
+    let edge = EdgeBuilder::new(NEARSIDE, &table).and(BOTH).start().await;
+    let failed = Client::connect(edge.address()).await.get("/").await;
+    assert_eq!(failed.status, 502);
+    let told = failed.header("proxy-status");
+    assert!(told.starts_with("nearside; error=connection_terminated; next-hop=\"far\"; "), "{told}");
+    assert!(told.ends_with("; attempts=\"near:reset far:reset\""), "{told}");
+    let line = &edge.access_log_of(1).await[0];
+    let logged: Vec<(&str, &str)> = line["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| (attempt["region"].as_str().unwrap(), attempt["outcome"].as_str().unwrap()))
+        .collect();
+    assert_eq!(logged, [("near", "reset"), ("far", "reset")], "as the log has them");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod failover;
 mod house;
 mod listeners;
 mod locate;
+mod loops;
 mod origins;
 mod peers;
 mod pools;
@@ -31,6 +32,7 @@ mod surfaces;
 mod timeouts;
 mod tls;
 mod tracing;
+mod travel;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};
 

@@ -51,7 +51,8 @@ pub struct EdgeSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EdgeSection {
-    /// The PoP's name, in logs and in the header `X-Nearside-Pop` to origins.
+    /// The PoP's name, in logs and in the headers `X-Nearside-Pop` and `CDN-Loop` to origins. A request that comes back to a PoP
+    /// of the same name is refused: 508, reason `LD`. So PoPs that forward to each other need names of their own.
     #[schemars(extend("examples" = ["fra1"]))]
     pub name: Name,
     /// Where the PoP stands. Without it, GeoIP of `public_address` says; without both, clients are steered almost by their
@@ -94,7 +95,8 @@ impl Default for AffinitySection {
 #[serde(deny_unknown_fields)]
 pub struct ClientAddressSection {
     /// Prefixes of proxies whose `X-Forwarded-For` is believed: the client is the right-most address that is not one of
-    /// them. Empty: the client is whoever connects, and the header is replaced.
+    /// them. If they are edges too, their attempts and deadlines (`X-Nearside-Attempt`, `X-Nearside-Deadline-Ms`) are shared, so
+    /// that edges behind each other do not multiply attempts. Empty: the client is whoever connects, and the header is replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("examples" = [["10.0.0.0/8"]]))]
     pub trusted_hops: Vec<String>,
@@ -286,7 +288,8 @@ pub struct HeadersSection {
     #[schemars(extend("examples" = [true]))]
     pub server_timing: bool,
     /// Whether answers have `Proxy-Status` (RFC 9209): the origin's status or what went wrong, the region as `next-hop`, the
-    /// reason code as `details`.
+    /// reason code as `details` and, where there were several, the `attempts` as `region:outcome`, such as
+    /// `attempts="eu:reset us:answered"`.
     #[schemars(extend("examples" = [true]))]
     pub proxy_status: bool,
 }

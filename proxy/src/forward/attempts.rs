@@ -31,6 +31,7 @@ use super::record::{Attempted, Record};
 use super::replay::Inbound;
 use super::wait::{Step, Wait};
 use crate::observe::SpanId;
+use crate::request::Travel;
 use crate::worker::{Asked, Blame, Onward, Target, Tried, Worker};
 
 /// The kinds of attempts, as indices of [`crate::observe::KINDS`].
@@ -46,6 +47,9 @@ pub(super) struct Sent<'a> {
     pub(super) body: &'a Inbound,
     pub(super) nature: Nature,
     pub(super) is_upgrade: bool,
+    pub(super) is_grpc: bool,
+    /// What it brings along from hops before.
+    pub(super) travel: Travel,
     /// When it must be over.
     pub(super) deadline: Option<Instant>,
 }
@@ -134,17 +138,17 @@ impl<'a> Sent<'a> {
             return Err(Cause::Final);
         }
         let nobody = if target.is_least_bad { Cause::LeastBad } else { Cause::UsedUp };
-        if progress.begun >= retry.attempts {
+        if progress.begun >= self.attempts(target) {
             return Err(nobody);
         }
         let is_free = matches!(failed.ending, Ending::NotSent | Ending::Unprocessed);
         let now = self.worker.clock.now();
-        let mut next = self.next_target(target, progress, retry.attempts);
+        let mut next = self.next_target(target, progress);
         if next.is_none() && failed.how == How::ConnectTimeout {
             // A full queue drops whoever knocks, and the kernel knocks again only after a second. With nobody else left to
             // ask, nothing is lost by knocking again at once.
             progress.tried = Tried::default();
-            next = self.next_target(target, progress, retry.attempts);
+            next = self.next_target(target, progress);
         }
         let next = next.ok_or(nobody)?;
         if is_free || target.origin.placement.may_retry(target.budgets, now) {
@@ -155,8 +159,14 @@ impl<'a> Sent<'a> {
         }
     }
 
-    pub(super) fn next_target(&self, from: &Target, progress: &Progress, attempts: u32) -> Option<Target> {
-        let onward = Onward { reach: progress.reach, is_last: progress.begun + 1 >= attempts };
+    /// How many attempts it may make here.
+    pub(super) fn attempts(&self, target: &Target) -> u32 {
+        self.travel.attempts_left(target.route.retry().attempts)
+    }
+
+    pub(super) fn next_target(&self, from: &Target, progress: &Progress) -> Option<Target> {
+        let is_last = progress.begun + 1 >= self.attempts(from);
+        let onward = Onward { reach: progress.reach, is_last };
         self.worker.next_target(self.asked, &from.origin, &progress.tried, onward)
     }
 
@@ -189,7 +199,9 @@ impl<'a> Sent<'a> {
             worker: self.worker,
             target,
             blame: Blame { client: self.asked.client.key, route: target.route.hash },
-            number: outgoing.number,
+            number: self.travel.number(outgoing.number),
+            is_grpc: self.is_grpc,
+            deadline: self.deadline,
             traceparent: outgoing.traceparent,
             dispatched_at: Cell::new(None),
         };

@@ -51,7 +51,7 @@ pub(crate) use replay::ReplayRoom;
 use crate::accept::Connection;
 use crate::locate::Located;
 use crate::observe::{self, Reason, Traced};
-use crate::request::{self, Forwarding, HeaderFields, Refused, grpc_timeout, is_grpc};
+use crate::request::{self, Forwarding, HeaderFields, Refused, Travel, grpc_timeout, is_grpc};
 use crate::worker::{Asked, Chosen, Target, Worker};
 
 /// By which origins may recognise a request that they have seen (draft-ietf-httpapi-idempotency-key-header).
@@ -78,7 +78,7 @@ pub(crate) async fn serve(
     let log = is_told.then(|| details(&parts, &located, &body, trace));
     let mut record = Record::new(connection.clone(), started, log);
     record.is_grpc = is_grpc(&parts.headers);
-    let admitted = match request::admit(&parts) {
+    let admitted = match request::admit(&parts, &worker.cdn_loop) {
         Ok(admitted) => admitted,
         Err(refused) => return Ok(refuse(record, &refused)),
     };
@@ -91,7 +91,9 @@ pub(crate) async fn serve(
         is_tls: connection.tls_version.is_some(),
         authority: &admitted.authority,
         port: &connection.port_field,
+        cdn_loop: &worker.cdn_loop,
     };
+    let travel = Travel::read(&parts.headers, connection.is_trusted);
     request::to_origin(&mut parts, &forwarding, admitted.wants_upgrade, || worker.new_id());
     if let Some(log) = record.details() {
         request::request_id(&parts.headers).clone_into(&mut log.id);
@@ -116,7 +118,7 @@ pub(crate) async fn serve(
             return Ok(refuse(record, &refused));
         }
     };
-    Ok(run(&worker, &asked, target, &parts, body, record, upgrade).await)
+    Ok(run(&worker, &asked, target, (&parts, travel), body, record, upgrade).await)
 }
 
 /// Makes attempts, and answers.
@@ -124,7 +126,7 @@ async fn run(
     worker: &Rc<Worker>,
     asked: &Asked<'_>,
     target: Target,
-    head: &Parts,
+    (head, travel): (&Parts, Travel),
     body: Inbound,
     mut record: Record,
     upgrade: Option<OnUpgrade>,
@@ -140,7 +142,9 @@ async fn run(
         body: &body,
         nature: Nature::of(head.method.as_str(), head.headers.contains_key(IDEMPOTENCY_KEY)),
         is_upgrade: upgrade.is_some(),
-        deadline: deadline(&target, &record, head),
+        travel,
+        is_grpc: record.is_grpc,
+        deadline: deadline(&target, &record, head, travel),
     };
     let (end, begun) = sent.run(target, &mut record).await;
     let (nature, deadline) = (sent.nature, sent.deadline);
@@ -172,10 +176,10 @@ async fn run(
     deliver(worker, answer, record, reason, &target, patience, upgrade)
 }
 
-/// When a request must be over: as its route says, or earlier if a gRPC call says so.
-fn deadline(target: &Target, record: &Record, head: &Parts) -> Option<Instant> {
+/// When a request must be over: as its route says, or earlier if a gRPC call or a trusted hop says so.
+fn deadline(target: &Target, record: &Record, head: &Parts, travel: Travel) -> Option<Instant> {
     let called_for = if record.is_grpc { grpc_timeout(&head.headers) } else { None };
-    let total = target.route.total.into_iter().chain(called_for).min()?;
+    let total = target.route.total.into_iter().chain(called_for).chain(travel.deadline).min()?;
     Instant::now().checked_add(total)
 }
 

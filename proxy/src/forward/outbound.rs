@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, header};
 use steer::Moment;
 use steer::attempt::{Ending, Nature};
+use tokio::time::Instant;
 
 use super::conn::Conn;
 use super::replay::{Inbound, ToOrigin};
@@ -26,6 +27,9 @@ pub(super) struct Outbound<'a> {
     /// Whose request it is.
     pub(super) blame: Blame,
     pub(super) number: u32,
+    pub(super) is_grpc: bool,
+    /// When it must be over; its origin is told.
+    pub(super) deadline: Option<Instant>,
     /// What the origin is told of the attempt's trace.
     pub(super) traceparent: Option<HeaderValue>,
     /// When it was last sent.
@@ -58,6 +62,10 @@ impl Outbound<'_> {
         headers.insert(request::X_NEARSIDE_POP, self.worker.pop_header.clone());
         headers.insert(request::X_NEARSIDE_REGION, origin.region_header.clone());
         headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(self.number));
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            request::tell_time_left(&mut headers, left, self.is_grpc);
+        }
         if let Some(traceparent) = &self.traceparent {
             headers.insert(TRACEPARENT, traceparent.clone());
         }

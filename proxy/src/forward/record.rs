@@ -137,6 +137,7 @@ impl Record {
             is_received,
             reason: self.reason,
             region: details.region.as_deref(),
+            attempts: &details.attempts,
             origin_ms: answered.filter(|_| is_received).map(|attempt| attempt.ms),
             total_ms: worker.clock.now().since(self.started).as_millis_f64(),
         };

@@ -92,10 +92,9 @@ impl Wait {
         if !may_leave || !(hedges || is_doubted) {
             return Step::Wait;
         }
-        let attempts = target.route.retry().attempts;
         progress.tried.add(&target.origin);
         let next =
-            (progress.begun < attempts).then(|| sent.next_target(target, progress, attempts)).flatten();
+            (progress.begun < sent.attempts(target)).then(|| sent.next_target(target, progress)).flatten();
         let Some(next) = next else {
             if is_down {
                 let ends_at = *self.hope_ends_at.get_or_insert(now + LAST_HOPE);

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::access_log::AttemptLine;
 use super::reason::Reason;
 use crate::config::DiagnosticHeaders;
 
@@ -23,6 +24,8 @@ pub(crate) struct Diagnosis<'a> {
     pub(crate) is_received: bool,
     pub(crate) reason: Reason,
     pub(crate) region: Option<&'a str>,
+    /// All of them, in their order.
+    pub(crate) attempts: &'a [AttemptLine],
     /// How long the attempt that was answered took.
     pub(crate) origin_ms: Option<f64>,
     /// From the head of the request to the head of the answer.
@@ -53,13 +56,24 @@ impl Diagnosis<'_> {
             let _ = write!(told, "; error={error}");
         }
         if let Some(region) = self.region {
-            let _ = write!(told, "; next-hop=\"{region}\"");
+            let _ = write!(told, "; next-hop={}", quoted(region));
         }
         if self.reason != Reason::None {
-            let _ = write!(told, "; details=\"{}\"", self.reason.code());
+            let _ = write!(told, "; details={}", quoted(self.reason.code()));
+        }
+        // One member of the list is one proxy (RFC 9209, 2), so what was tried before has no member of its own.
+        if self.attempts.len() > 1 {
+            let attempts = self.attempts.iter();
+            let told_of = attempts.map(|attempt| format!("{}:{}", attempt.region, attempt.outcome));
+            let _ = write!(told, "; attempts={}", quoted(&told_of.collect::<Vec<_>>().join(" ")));
         }
         told
     }
+}
+
+/// A String (RFC 8941, 3.3.3).
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -100,9 +114,23 @@ mod tests {
         is_received: true,
         reason: Reason::None,
         region: Some("eu"),
+        attempts: &[],
         origin_ms: Some(12.0),
         total_ms: 13.0625,
     };
+
+    fn attempt(region: &str, outcome: &'static str) -> AttemptLine {
+        let moment = steer::Moment::from_nanos(0);
+        AttemptLine {
+            region: region.into(),
+            origin: "10.0.0.1:80".into(),
+            outcome,
+            ms: 1.0,
+            span: None,
+            began: moment,
+            ended: moment,
+        }
+    }
 
     fn told(diagnosis: Diagnosis<'_>) -> (String, String) {
         (diagnosis.server_timing(), diagnosis.proxy_status())
@@ -127,6 +155,20 @@ mod tests {
         assert_eq!(status, "nearside; error=connection_timeout; next-hop=\"eu\"; details=\"CT\"");
         let no_route = Diagnosis { status: 404, reason: Reason::NoRoute, region: None, ..refused };
         assert_eq!(told(no_route).1, "nearside; error=destination_not_found; details=\"NR\"");
+    }
+
+    #[test]
+    fn attempts_are_told_once_there_are_several() {
+        let all = [attempt("us", "reset"), attempt("e\"u\\", "not_sent"), attempt("eu", "answered")];
+        let moved = Diagnosis { reason: Reason::FailedOver, attempts: &all, ..ANSWERED };
+        assert_eq!(
+            told(moved).1,
+            "nearside; received-status=200; next-hop=\"eu\"; details=\"FO\"; \
+             attempts=\"us:reset e\\\"u\\\\:not_sent eu:answered\""
+        );
+        assert!(!told(moved).1.contains("10.0.0.1"), "regions stand for origins");
+        let only = Diagnosis { attempts: &all[2..], ..ANSWERED };
+        assert_eq!(told(only).1, told(ANSWERED).1, "the rest says it");
     }
 
     #[test]

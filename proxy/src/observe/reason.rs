@@ -44,7 +44,7 @@ pub(crate) enum Reason {
     OriginTimeout,
     /// It was answered by a hedge: a second attempt that was made because the first was late.
     HedgeWon,
-    /// The request has passed through this PoP before.
+    /// The request has passed through this PoP before, or through too many others.
     Loop,
     /// Nothing answers, not even what is unrelated to the origins: this PoP's own way out is doubted.
     UplinkSuspected,
@@ -100,8 +100,8 @@ impl Reason {
             Self::RetriesExhausted => "All attempts were used up.",
             Self::OriginTimeout => "The origin took too long to begin its answer.",
             Self::HedgeWon => "It was answered by a second attempt that was made because the first was late.",
-            Self::Loop => "The request has passed through this PoP before.",
-            Self::UplinkSuspected => "Nothing answers, no region and no reference: the uplink is suspected.",
+            Self::Loop => "The request has passed through this PoP before, or through too many others.",
+            Self::UplinkSuspected => "No region and no reference answers: this PoP's uplink is suspected.",
         }
     }
 

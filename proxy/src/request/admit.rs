@@ -2,12 +2,13 @@
 //!
 //! hyper has parsed the head by now and refuses what cannot be parsed, oversized heads and ambiguous lengths among it. Here
 //! come the rules that depend on being a reverse proxy: exactly one host, no tunnels, no protocol switches that would hide
-//! requests from us.
+//! requests from us, no request that comes back.
 
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Version, header};
 
+use super::cdn_loop::CdnLoop;
 use super::refusal::Refused;
 
 /// What the head says, checked.
@@ -19,8 +20,8 @@ pub(crate) struct Admitted {
     pub(crate) wants_upgrade: bool,
 }
 
-/// Checks a head.
-pub(crate) fn admit(parts: &Parts) -> Result<Admitted, Refused> {
+/// Checks a head. `cdn_loop` knows who has passed here before.
+pub(crate) fn admit(parts: &Parts, cdn_loop: &CdnLoop) -> Result<Admitted, Refused> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         let refused = Refused::new(
             http::StatusCode::METHOD_NOT_ALLOWED,
@@ -29,6 +30,7 @@ pub(crate) fn admit(parts: &Parts) -> Result<Admitted, Refused> {
         );
         return Err(Refused { close: parts.method == Method::CONNECT, ..refused });
     }
+    cdn_loop.check(&parts.headers)?;
     let authority = authority(parts)?;
     let wants_upgrade = parts.version == Version::HTTP_11 && asks_for_upgrade(&parts.headers);
     if wants_upgrade && parts.headers.get_all(header::UPGRADE).iter().any(names_h2c) {
@@ -82,7 +84,9 @@ mod tests {
         build: impl FnOnce(http::request::Builder) -> http::request::Builder,
     ) -> Result<String, &'static str> {
         let (parts, ()) = build(Request::builder()).body(()).unwrap().into_parts();
-        admit(&parts).map(|admitted| admitted.authority.to_string()).map_err(|refused| refused.text)
+        admit(&parts, &CdnLoop::of("fra1"))
+            .map(|admitted| admitted.authority.to_string())
+            .map_err(|refused| refused.text)
     }
 
     #[test]
@@ -119,10 +123,19 @@ mod tests {
                 .body(())
                 .unwrap()
                 .into_parts();
-            admit(&parts).map(|admitted| admitted.wants_upgrade).map_err(|refused| refused.status.as_u16())
+            admit(&parts, &CdnLoop::of("fra1"))
+                .map(|admitted| admitted.wants_upgrade)
+                .map_err(|refused| refused.status.as_u16())
         };
         assert_eq!(upgrade("websocket", "keep-alive, Upgrade"), Ok(true));
         assert_eq!(upgrade("websocket", "keep-alive"), Ok(false));
         assert_eq!(upgrade("foo, H2C", "upgrade"), Err(400));
+    }
+
+    #[test]
+    fn who_has_passed_here_is_refused() {
+        let came = |way| admitted(|r| r.uri("/").header("host", "a.test").header("cdn-loop", way));
+        assert_eq!(came("other, nearside; pop=ams1"), Ok("a.test".to_owned()));
+        assert_eq!(came("nearside; pop=fra1, other"), Err("the request has passed here before"));
     }
 }

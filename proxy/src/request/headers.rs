@@ -8,6 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{Version, request};
 
+use super::cdn_loop::{CDN_LOOP, CdnLoop};
 use crate::tls;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -23,7 +24,7 @@ pub(crate) const X_NEARSIDE_REGION: HeaderName = HeaderName::from_static("x-near
 pub(crate) const X_NEARSIDE_ATTEMPT: HeaderName = HeaderName::from_static("x-nearside-attempt");
 
 /// Fields that a request is given here.
-const ADDED_FIELDS: usize = 10;
+const ADDED_FIELDS: usize = 12;
 
 /// The longest request id that is taken over from a trusted hop.
 const MAX_ID_BYTES: usize = 128;
@@ -41,6 +42,8 @@ pub(crate) struct Forwarding<'a> {
     pub(crate) authority: &'a Authority,
     /// The port we listen on.
     pub(crate) port: &'a HeaderValue,
+    /// What this PoP adds to a request's way.
+    pub(crate) cdn_loop: &'a CdnLoop,
 }
 
 /// Makes the head of a request fit for an origin, in place: as HTTP/1.1 wants it, from which HTTP/2 takes away. `new_id` gives an id to a request without one.
@@ -82,6 +85,7 @@ pub(crate) fn to_origin(
         headers.insert(X_REQUEST_ID, new_id());
     }
     headers.append(header::VIA, via(version));
+    forwarding.cdn_loop.append(headers);
     join_cookies(headers);
     // Said anew by each attempt, in the room that these keep.
     for name in [X_NEARSIDE_POP, X_NEARSIDE_REGION, X_NEARSIDE_ATTEMPT] {
@@ -149,8 +153,8 @@ fn strip(headers: &mut HeaderMap) {
             .iter()
             .flat_map(tokens)
             .filter_map(|token| HeaderName::from_bytes(token).ok())
-            // A client must not make us drop what a request needs to be understood.
-            .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH))
+            // A client must not make us drop what a request needs to be understood, or what ends its loops.
+            .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH) && *name != CDN_LOOP)
             .collect();
         for name in named {
             headers.remove(name);
@@ -241,6 +245,7 @@ mod tests {
             is_tls: true,
             authority: &authority,
             port: &HeaderValue::from_static("8443"),
+            cdn_loop: &CdnLoop::of("fra1"),
         };
         let wants_upgrade = fields.iter().any(|(name, _)| *name == "upgrade");
         to_origin(&mut parts, &forwarding, wants_upgrade, || HeaderValue::from_static("new-id"));
@@ -257,7 +262,9 @@ mod tests {
             false,
             Version::HTTP_11,
             &[
-                ("connection", "keep-alive, X-Private, Host, Content-Length"),
+                ("connection", "keep-alive, X-Private, Host, Content-Length, CDN-Loop"),
+                ("cdn-loop", "other; a=b"),
+                ("cdn-loop", "another"),
                 ("keep-alive", "timeout=5"),
                 ("x-private", "1"),
                 ("content-length", "0"),
@@ -275,6 +282,7 @@ mod tests {
         assert_eq!(get(&headers, "accept"), Some("*/*"));
         assert_eq!(get(&headers, "host"), Some("www.example.com"));
         assert_eq!(get(&headers, "via"), Some("1.1 nearside"));
+        assert_eq!(get(&headers, "cdn-loop"), Some("other; a=b, another, nearside; pop=\"fra1\""));
     }
 
     #[test]

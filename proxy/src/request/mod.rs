@@ -1,13 +1,16 @@
 //! A request made safe: what is refused at once, and what of its head may go on to an origin.
 
 mod admit;
+mod cdn_loop;
 mod edits;
 mod fields;
 mod grpc;
 mod headers;
 mod refusal;
+mod travel;
 
 pub(crate) use admit::admit;
+pub(crate) use cdn_loop::CdnLoop;
 pub(crate) use edits::HeaderEdits;
 pub(crate) use fields::HeaderFields;
 pub(crate) use grpc::{grpc_is_unavailable, grpc_timeout, is_grpc};
@@ -16,3 +19,4 @@ pub(crate) use headers::{
     request_id, strip_response, to_origin,
 };
 pub(crate) use refusal::Refused;
+pub(crate) use travel::{Travel, tell_time_left};

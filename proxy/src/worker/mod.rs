@@ -39,6 +39,7 @@ use crate::config::Settings;
 use crate::forward::{Origin, ReplayRoom};
 use crate::locate::{Locator, TrustedHops};
 use crate::observe::{Log, LogSink, RequestSeries, Shard, SpanSink};
+use crate::request::CdnLoop;
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -103,6 +104,7 @@ pub(crate) struct Worker {
     pub(crate) log: Option<Log>,
     pub(crate) spans: Option<SpanSink>,
     pub(crate) pop_header: HeaderValue,
+    pub(crate) cdn_loop: CdnLoop,
     pub(crate) stopping: Rc<Stopping>,
     /// Wakes requests that wait for a late answer when the health of a placement changes.
     pub(crate) trouble: Notify,
@@ -148,6 +150,7 @@ impl Worker {
         Rc::new(Self {
             index,
             clock,
+            cdn_loop: CdnLoop::of(&settings.name),
             pop_header: HeaderValue::from_str(&settings.name).expect("a checked name is a header value"),
             trusted_hops: TrustedHops::new(settings.trusted_hops.clone()),
             replay_room: ReplayRoom::new(settings.limits.replay_total_bytes / settings.workers),

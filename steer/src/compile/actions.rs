@@ -9,8 +9,10 @@ use crate::spec::{HeaderRulesSpec, RedirectSpec, RespondSpec, RouteSpec};
 
 const NOTHING: &str = "nothing would enforce this key";
 
-/// Fields that only speak of one connection, frame a message, or say where it goes. No rule may write or remove them.
-const UNTOUCHED: [&str; 10] = [
+/// Fields that only speak of one connection, frame a message, or say where it goes and has been. No rule may write or remove
+/// them.
+const UNTOUCHED: [&str; 11] = [
+    "cdn-loop",
     "connection",
     "content-length",
     "expect",
@@ -197,7 +199,8 @@ impl Compiler<'_> {
             return None;
         }
         if UNTOUCHED.contains(&name.as_str()) || name.starts_with("x-nearside-") {
-            let problem = format!("{name} is not for rules: it frames the message or is nearside's own");
+            let problem =
+                format!("{name} is not for rules: it frames the message, tells its way or is nearside's own");
             let example =
                 if name == "host" { "rewrite = { host = \"internal.example.com\" }" } else { "\"x-env\"" };
             self.defect(path.clone(), problem, "messages could be misread", example);

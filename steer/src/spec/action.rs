@@ -147,8 +147,9 @@ pub struct TimeoutsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["1m"]))]
     pub idle: Option<Span>,
-    /// For everything, from the request's head to the answer's end, all attempts included. Default: no limit, or what a
-    /// request's `grpc-timeout` says. Exceeded: reason `DT`; 504 if the answer has not begun, else it breaks off.
+    /// For everything, from the request's head to the answer's end, all attempts included. A request's `grpc-timeout` and a
+    /// trusted hop's `X-Nearside-Deadline-Ms` shorten it. Origins are told in the same fields what is left. Default: no limit but
+    /// theirs. Exceeded: reason `DT`; 504 if the answer has not begun, else it breaks off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["30s"]))]
     pub total: Option<Span>,

@@ -265,7 +265,7 @@ fn what_a_route_does_must_make_sense() {
         "routes[0].respond.body",
         "has no body",
     );
-    for name in ["Host", "content-length", "x-nearside-region"] {
+    for name in ["Host", "content-length", "CDN-Loop", "x-nearside-region"] {
         let path = format!("routes[0].request_headers.set.{name}");
         route_refused(|route| route.request_headers = Some(rules(name, "1")), &path, "not for rules");
     }
