@@ -12,6 +12,7 @@ mod demo;
 mod diagnostics;
 mod draining;
 mod failover;
+mod health;
 mod house;
 mod listeners;
 mod locate;
@@ -31,6 +32,7 @@ mod surfaces;
 mod timeouts;
 mod tls;
 mod tracing;
+mod uplink;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};
 
