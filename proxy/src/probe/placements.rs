@@ -93,6 +93,7 @@ impl Placements {
             let seed = self.seed ^ name_hash(&key.pool) ^ name_hash(&key.region);
             let delay = Span::from_nanos(seed % MAX_RAMP_DELAY.as_nanos());
             let kept = self.kept.entry(key.clone()).or_insert_with(|| Kept::new(vitals.clone(), delay));
+            self.series.begin(key);
             if !Arc::ptr_eq(&kept.vitals, vitals) {
                 (kept.vitals, kept.counted) = (vitals.clone(), vitals.counts());
             }
