@@ -77,6 +77,19 @@ async fn regions_that_fall_silent_together_are_doubted_and_return_at_once() {
 }
 
 #[tokio::test]
+async fn an_edge_that_starts_while_nothing_answers_is_ready_all_the_same() {
+    let origin = Origin::named("eu").await;
+    let way = Muted::before(origin.address).await;
+    way.set_silent(true);
+    // Starting waits for it to be ready.
+    let edge = EdgeBuilder::new(NEARSIDE, &table_with(&[("eu", &[way.host()])], "", "")).start().await;
+    way.set_silent(false);
+    let back = Instant::now();
+    until("it serves", async || Client::connect(edge.address()).await.get("/").await.status == 200).await;
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
+}
+
+#[tokio::test]
 async fn an_edge_that_hears_nothing_is_unready_where_that_is_wished() {
     let world = world("readyz_on_all_down = \"fail\"", "").await;
     world.are("up").await;
