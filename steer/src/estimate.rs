@@ -34,6 +34,8 @@ const USUALLY_SLOW: f64 = 0.05;
 const SHIFTED: f64 = 0.50;
 /// Samples a second, as what proves a shift depends on it a little.
 const PER_SECOND: f64 = 20.0;
+/// The deviation after a shift, as a share of the average, at least.
+const LEAST_NEW_DEVIATION: f64 = 1.0 / 16.0;
 /// The last slow samples, which say where the path has shifted to.
 const SHIFT_SAMPLES: usize = 8;
 
@@ -145,6 +147,8 @@ impl Estimate {
         samples.sort_by(f64::total_cmp);
         let median = samples[(samples.len() - 1) / 2];
         let deviation = samples.iter().map(|ms| (ms - median).abs()).sum::<f64>() / samples.len() as f64;
+        // A few samples say little of how much they vary, and a timeout too short would lose what comes after them.
+        let deviation = deviation.max(median * LEAST_NEW_DEVIATION);
         (self.slow_ms, self.fast_ms, self.deviation_ms) = (median, median, deviation);
         self.at = self.at.max(at);
         self.shift.rest();

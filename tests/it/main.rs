@@ -12,6 +12,7 @@ mod demo;
 mod diagnostics;
 mod draining;
 mod failover;
+mod health;
 mod house;
 mod listeners;
 mod locate;
@@ -33,6 +34,7 @@ mod timeouts;
 mod tls;
 mod tracing;
 mod travel;
+mod uplink;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};
 

@@ -27,6 +27,7 @@ pub struct EdgeBuilder {
     listeners: String,
     more: String,
     access_log: String,
+    health: String,
     variables: Vec<(String, String)>,
     inherited: Option<TcpListener>,
 }
@@ -67,6 +68,7 @@ impl EdgeBuilder {
             listeners: "[[listeners]]\naddress = \"127.0.0.1:0\"".to_owned(),
             more: "[client_address]\ntrusted_hops = [\"127.0.0.0/8\"]".to_owned(),
             access_log: String::new(),
+            health: String::new(),
             variables: Vec::new(),
             inherited: None,
         }
@@ -110,6 +112,13 @@ impl EdgeBuilder {
     #[must_use]
     pub fn access_log(mut self, keys: &str) -> Self {
         self.access_log = keys.to_owned();
+        self
+    }
+
+    /// More keys of `[health]`.
+    #[must_use]
+    pub fn health(mut self, keys: &str) -> Self {
+        self.health = keys.to_owned();
         self
     }
 
@@ -164,8 +173,8 @@ impl EdgeBuilder {
         };
         let text = format!(
             "[edge]\nname = \"test\"\n{}\n{}\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[health]\nlisten = \
-             \"127.0.0.1:0\"\n[access_log]\nto = \"access.log\"\n{}\n",
-            self.edge, self.listeners, more, self.access_log
+             \"127.0.0.1:0\"\n{}\n[access_log]\nto = \"access.log\"\n{}\n",
+            self.edge, self.listeners, more, self.health, self.access_log
         );
         std::fs::write(&file, text).unwrap();
         std::fs::write(self.folder.path().join("table.toml"), &self.table).unwrap();

@@ -13,6 +13,7 @@ mod authority;
 mod client;
 mod credulous;
 mod edge;
+mod muted;
 mod origin;
 mod users;
 
@@ -22,6 +23,7 @@ pub use authority::{Authority, Certificate};
 pub use client::{Answer, Client, read_head};
 pub use credulous::credulous_client;
 pub use edge::{Admin, Edge, EdgeBuilder};
+pub use muted::Muted;
 pub use nearside::relay::Relay;
 pub use origin::{Origin, Received, answer, break_off, text};
 pub use users::Users;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use http::Method;
 use tokio::task::JoinSet;
 
 use crate::Client;
@@ -20,14 +21,29 @@ impl Users {
     /// So many users of an edge, each on a connection of his own, with a pause after each answer.
     #[must_use]
     pub fn start(count: usize, edge: SocketAddr, pause: Duration) -> Self {
+        Self::begin(count, edge, pause, false)
+    }
+
+    /// As [`Users::start`], and every request comes from another network, as the edge is told by a hop that it trusts.
+    #[must_use]
+    pub fn everywhere(count: usize, edge: SocketAddr, pause: Duration) -> Self {
+        Self::begin(count, edge, pause, true)
+    }
+
+    fn begin(count: usize, edge: SocketAddr, pause: Duration, everywhere: bool) -> Self {
         let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut tasks = JoinSet::new();
-        for _ in 0..count {
+        for user in 0..count {
             let (stop, served) = (stop.clone(), served.clone());
             tasks.spawn(async move {
                 let mut client = Client::connect(edge).await;
+                let mut number = user;
                 while !stop.load(SeqCst) {
-                    let answer = client.get("/").await;
+                    number += count;
+                    let address = format!("10.{}.{}.7", number >> 8 & 255, number & 255);
+                    let fields = [("x-forwarded-for", address.as_str())];
+                    let fields = if everywhere { &fields[..] } else { &[] };
+                    let answer = client.ask(Method::GET, "/", fields, "").await;
                     assert_eq!(answer.status, 200, "{}", answer.text());
                     served.fetch_add(1, SeqCst);
                     if !pause.is_zero() {

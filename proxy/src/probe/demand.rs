@@ -23,7 +23,7 @@ impl Placements {
         let snapshot = self.publisher.snapshot();
         let mut newly = Vec::new();
         let table = snapshot.table();
-        for pool in &table.pools {
+        for pool in table.pools.iter().filter(|pool| pool.placements.len() > NEAREST) {
             let mut known: Vec<(f64, PlacementKey, PlacementId)> = pool
                 .placements
                 .clone()
@@ -36,8 +36,8 @@ impl Placements {
                 .any(|(_, key, _)| self.kept.get(key).is_some_and(|kept| kept.observed.is_usable()));
             let (mut nearest, mut nearest_up) = (0, 0);
             for (_, key, id) in known {
-                let eligible = is_eligible(&snapshot, &key);
-                let standby = snapshot.effective.of_placement(id).state == State::Standby;
+                let standing = snapshot.effective.of_placement(id);
+                let (eligible, standby) = (is_eligible(standing), standing.state == State::Standby);
                 let Some(kept) = self.kept.get_mut(&key) else { continue };
                 let health = kept.observed.health;
                 nearest += usize::from(eligible);

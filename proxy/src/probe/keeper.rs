@@ -107,6 +107,9 @@ impl Keeper {
             };
             let cause = if was_late { "a probe was answered late" } else { "probes are answered" };
             inner.placements.happened(&origin.key, event, inner.lateness.patience(), now, cause);
+            if !was_late {
+                inner.placements.settle(&origin.key.placement, now - took.span(), now);
+            }
             inner.latencies.add(&origin.key, took, was_late, now)
         };
         if has_shifted {
@@ -163,7 +166,7 @@ impl Keeper {
         placements.happened(&origin.key, event, lateness.patience(), now, &cause)
     }
 
-    /// An attempt of a request failed, that began at `began`. The origin, if it has just become suspect.
+    /// An attempt of a request failed. The origin, if a burst of probes should settle what is wrong.
     pub(super) fn failed(&self, failure: &Failure) -> Option<OriginKey> {
         let now = self.clock().now();
         failure.origin.erred(told(failure.kind).to_owned(), now);
@@ -172,15 +175,16 @@ impl Keeper {
         if uplink.is_suspected() {
             return None;
         }
-        placements.failed(failure, now);
+        let key = &failure.origin.key;
+        let is_accused = placements.failed(failure, now);
         placements.show_excesses();
         if !is_refusal(failure.kind) {
-            return None;
+            return is_accused.then(|| key.clone());
         }
-        let key = &failure.origin.key;
         let event = Event::Refused { connection: failure.connection };
         let cause = told(failure.kind);
-        placements.happened(key, event, lateness.patience(), now, cause).then(|| key.clone())
+        let is_suspect = placements.happened(key, event, lateness.patience(), now, cause);
+        (is_suspect || is_accused).then(|| key.clone())
     }
 
     /// Takes in what workers have counted. Whether to do so again soon.
@@ -231,7 +235,9 @@ impl Keeper {
 
     /// Whether every placement was heard of or has proved silent.
     pub(super) fn is_first_round_over(&self) -> bool {
-        self.inner.borrow().placements.is_first_round_over()
+        let inner = self.inner.borrow();
+        // An edge that hears nothing at all will not learn more by waiting.
+        inner.placements.is_first_round_over() || inner.uplink.is_suspected()
     }
 
     /// Advances the ranking.

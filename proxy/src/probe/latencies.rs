@@ -96,3 +96,11 @@ pub(super) enum Took {
     /// To connect.
     Connecting(Span),
 }
+
+impl Took {
+    pub(super) const fn span(self) -> Span {
+        match self {
+            Self::RoundTrip(span) | Self::Connecting(span) => span,
+        }
+    }
+}

@@ -4,6 +4,7 @@
 use control::snapshot::Snapshot;
 use control::vitals::PlacementKey;
 use steer::Moment;
+use steer::effective::Standing;
 use steer::health::{
     Accrual, Event, Excess, Guard, Judgement, OriginHealth, Other, Slowness, is_common, may_eject,
 };
@@ -58,15 +59,15 @@ impl Placements {
         taken
     }
 
-    /// An attempt failed.
-    pub(super) fn failed(&mut self, failure: &Failure, now: Moment) {
+    /// An attempt failed. Whether that accuses its placement, so that a burst of probes should settle it.
+    pub(super) fn failed(&mut self, failure: &Failure, now: Moment) -> bool {
         let key = &failure.origin.key;
-        let Some(kept) = self.kept.get_mut(&key.placement) else { return };
-        let Some(at) = kept.position(key) else { return };
+        let Some(kept) = self.kept.get_mut(&key.placement) else { return false };
+        let Some(at) = kept.position(key) else { return false };
         // The good answers before it come first.
         let (_, is_slow) = kept.take_answers(now);
         let is_trusted = kept.machine.origins()[at].health().is_trusted();
-        let judged = if is_trusted && kept.observed.is_usable() {
+        let judged = if is_trusted && kept.observed.is_usable() && kept.accused.is_none() {
             kept.accrual.failed(failure.client, failure.route, failure.began, now)
         } else {
             Judgement::Ignored
@@ -74,30 +75,30 @@ impl Placements {
         if is_slow {
             self.judge_slow(&key.placement, now);
         }
-        let guard = match judged {
-            Judgement::Ignored | Judgement::Counted => return,
-            Judgement::TooFewClients(_) => Guard::Clients,
-            Judgement::Proved(evidence) => {
-                let others = self.others(&key.placement, |other| other.accrual.failing_share(now), now);
-                match may_eject(&others, Accrual::least_proved_share()) {
-                    Err(guard) => guard,
-                    Ok(()) => {
-                        self.series.trip(&key.placement, Trip::Errors);
-                        let cause = format!(
-                            "error accrual: {} of {} attempts failed",
-                            evidence.failures, evidence.outcomes
-                        );
-                        if let Some(kept) = self.kept.get_mut(&key.placement) {
-                            kept.guarded = None;
-                            let observed = kept.machine.eject(now);
-                            self.publish(&key.placement, observed, now, &cause);
-                        }
-                        return;
-                    }
-                }
+        let evidence = match judged {
+            Judgement::Ignored | Judgement::Counted => return false,
+            Judgement::TooFewClients(_) => {
+                self.prevented(&key.placement, Guard::Clients);
+                return false;
             }
+            Judgement::Proved(evidence) => evidence,
         };
-        self.prevented(&key.placement, guard);
+        let others = self.others(&key.placement, |other| other.accrual.failing_share(now), now);
+        if let Err(guard) = may_eject(&others, Accrual::least_proved_share()) {
+            self.prevented(&key.placement, guard);
+            return false;
+        }
+        self.series.trip(&key.placement, Trip::Errors);
+        let cause = format!("error accrual: {} of {} attempts failed", evidence.failures, evidence.outcomes);
+        if let Some(kept) = self.kept.get_mut(&key.placement) {
+            kept.guarded = None;
+            let observed = kept.machine.accuse();
+            self.publish(&key.placement, observed, now, &cause);
+            if let Some(kept) = self.kept.get_mut(&key.placement) {
+                kept.accused = Some((now, cause));
+            }
+        }
+        true
     }
 
     /// A placement's answers have become late.
@@ -155,9 +156,9 @@ impl Placements {
         let snapshot = self.publisher.snapshot();
         let others = self.kept.iter().filter(|(other, _)| other.pool == key.pool && *other != key);
         let other = |(other, kept): (&PlacementKey, &Kept)| Other {
-            is_eligible: is_eligible(&snapshot, other),
+            is_eligible: standing(&snapshot, other).is_some_and(is_eligible),
             is_usable: kept.serves(),
-            is_ejected: kept.machine.is_ejected(now),
+            is_ejected: kept.accused.is_some() || kept.machine.is_ejected(now),
             bad_share: bad_share(kept),
         };
         others.map(other).collect()
@@ -193,13 +194,14 @@ impl Kept {
     }
 }
 
+fn standing(snapshot: &Snapshot, key: &PlacementKey) -> Option<Standing> {
+    let at = snapshot.vitals.placements.iter().position(|placement| placement.key == *key)?;
+    Some(snapshot.effective.of_placement(PlacementId::new(at)?))
+}
+
 /// Whether operators let a placement take requests.
-pub(super) fn is_eligible(snapshot: &Snapshot, key: &PlacementKey) -> bool {
-    let at = snapshot.vitals.placements.iter().position(|placement| placement.key == *key);
-    at.and_then(PlacementId::new).is_some_and(|id| {
-        let standing = snapshot.effective.of_placement(id);
-        standing.state <= State::Standby && standing.dial > 0
-    })
+pub(super) fn is_eligible(standing: Standing) -> bool {
+    standing.state <= State::Standby && standing.dial > 0
 }
 
 /// What a failure says of an origin, in words.

@@ -41,6 +41,8 @@ pub(super) struct Kept {
     pub(super) counted: AnswerCounts,
     /// What it would have been given up for, had nothing spoken against it.
     pub(super) guarded: Option<Guard>,
+    /// When and why it was accused; a probe sent after that settles it.
+    pub(super) accused: Option<(Moment, String)>,
     /// The same for being slow.
     pub(super) is_slow_like_all: bool,
     pub(super) excess: Excess,
@@ -59,6 +61,7 @@ impl Kept {
             slowness: Slowness::default(),
             counted: vitals.counts(),
             guarded: None,
+            accused: None,
             is_slow_like_all: false,
             excess: Excess::default(),
             is_in_demand: true,
@@ -93,6 +96,7 @@ impl Placements {
             let seed = self.seed ^ name_hash(&key.pool) ^ name_hash(&key.region);
             let delay = Span::from_nanos(seed % MAX_RAMP_DELAY.as_nanos());
             let kept = self.kept.entry(key.clone()).or_insert_with(|| Kept::new(vitals.clone(), delay));
+            self.series.begin(key);
             if !Arc::ptr_eq(&kept.vitals, vitals) {
                 (kept.vitals, kept.counted) = (vitals.clone(), vitals.counts());
             }
@@ -128,6 +132,15 @@ impl Placements {
         before != OriginHealth::Suspect && after == OriginHealth::Suspect
     }
 
+    /// A probe that was sent at `sent` was answered in time: who was accused before that does live, and fails.
+    pub(super) fn settle(&mut self, key: &PlacementKey, sent: Moment, now: Moment) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        if let Some((_, cause)) = kept.accused.take_if(|(accused, _)| *accused <= sent) {
+            let observed = kept.machine.eject(now);
+            self.publish(key, observed, now, &cause);
+        }
+    }
+
     /// Lets time pass: ramps grow unless `is_frozen`, holds end.
     pub(super) fn tick(&mut self, now: Moment, is_frozen: bool) {
         let keys: Vec<PlacementKey> = self.kept.keys().cloned().collect();
@@ -149,6 +162,7 @@ impl Placements {
         let keys: Vec<PlacementKey> = self.kept.keys().cloned().collect();
         for key in keys {
             let Some(kept) = self.kept.get_mut(&key) else { continue };
+            kept.accused = None;
             let observed = kept.machine.doubt(since);
             kept.show_origins();
             self.publish(&key, observed, now, "nothing answers at all: it may be this PoP's uplink");
@@ -171,6 +185,7 @@ impl Placements {
         if !is_out(before.health) && is_out(observed.health) {
             // What was sent before it fell must not count when it returns.
             kept.accrual.forget(now);
+            kept.accused = None;
         }
         let of_pool = |(other, _): &(&PlacementKey, &mut Kept)| other.pool == key.pool;
         let whole = most_recovered(self.kept.iter_mut().filter(of_pool).map(|(_, kept)| kept.observed));

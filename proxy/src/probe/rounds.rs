@@ -16,7 +16,7 @@ use steer::ids::OriginId;
 use steer::spec::ProbeKind;
 use steer::{Moment, Span};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ask::{Answer, Asker, Connected, How, MAX_WARM, Problem, Warm};
 use super::keeper::Keeper;
@@ -28,9 +28,8 @@ use crate::worker::OriginTlsStore;
 const MAX_LATE: usize = 32;
 /// How long an answer is waited for beyond its time.
 const LATE: Duration = Duration::from_secs(1);
-/// Probes that settle a suspicion, and the time between them.
-const BURST: u32 = 3;
-const BURST_GAP: Duration = Duration::from_millis(10);
+/// When probes are sent to settle a suspicion: two at once, and one that outlasts a machine's standing still for a moment.
+const BURST: [Duration; 3] = [Duration::ZERO, Duration::from_millis(10), Duration::from_millis(80)];
 /// Intervals vary by this share, so that edges do not ask in step.
 const JITTER: f64 = 0.10;
 /// An origin that neither serves nor would be the next to is asked this often at most.
@@ -126,11 +125,12 @@ async fn ask_on_and_on(keeper: Rc<Keeper>, asker: Rc<Asker>) {
 fn burst(keeper: &Rc<Keeper>, asker: &Rc<Asker>) {
     let (keeper, asker) = (keeper.clone(), asker.clone());
     tokio::task::spawn_local(async move {
-        for number in 0..BURST {
+        let began = Instant::now();
+        for at in BURST {
+            sleep_until(began + at).await;
             // The first over a connection that is open already, which no handshake delays; the others over new ones, in case
             // it is the connections that are broken.
-            ask(&keeper, &asker, number > 0, None);
-            sleep(BURST_GAP).await;
+            ask(&keeper, &asker, !at.is_zero(), None);
         }
     });
 }

@@ -45,6 +45,17 @@ impl ProbeSeries {
         *self.lock().transitions.entry((pool.to_owned(), region.to_owned(), to)).or_default() += 1;
     }
 
+    /// A placement whose judgements are counted from now on, from 0.
+    pub(super) fn begin(&self, key: &PlacementKey) {
+        let inner = &mut *self.lock();
+        for of in [Trip::Errors, Trip::Slowness] {
+            inner.trips.entry((key.pool.clone(), key.region.clone(), of.as_str())).or_default();
+        }
+        for by in Guard::ALL {
+            inner.prevented.entry((key.pool.clone(), key.region.clone(), by.as_str())).or_default();
+        }
+    }
+
     pub(super) fn trip(&self, key: &PlacementKey, of: Trip) {
         *self.lock().trips.entry((key.pool.clone(), key.region.clone(), of.as_str())).or_default() += 1;
     }

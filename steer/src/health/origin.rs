@@ -1,11 +1,13 @@
 //! The health of one origin: the smaller machine.
 
-use crate::moment::Moment;
+use crate::moment::{Moment, Span};
 
 /// Losses that prove an origin down.
 pub(super) const LOSSES_DOWN: u32 = 4;
 /// Different connections those losses must be spread over: one broken connection is not a broken origin.
 pub(super) const CONNECTIONS_DOWN: u32 = 2;
+/// How long ago the first of those must have been sent: a machine that stands still for a moment loses many at once.
+pub(super) const SILENCE_DOWN: Span = Span::from_millis(80);
 /// Consecutive successes that bring an origin back within a placement that stayed up.
 pub(super) const SUCCESSES_UP: u32 = 2;
 
@@ -18,6 +20,8 @@ pub struct Origin {
     /// Different connections among those losses.
     connections: u32,
     last_lost_connection: Option<u64>,
+    /// When the first of those losses was sent.
+    silent_since: Moment,
     /// Since the last loss.
     successes: u32,
     last_success: Option<Moment>,
@@ -119,13 +123,17 @@ impl Origin {
             return;
         }
         self.successes = 0;
+        if self.losses == 0 {
+            self.silent_since = sent;
+        }
         self.losses = self.losses.saturating_add(1);
         if self.last_lost_connection != Some(connection) {
             self.last_lost_connection = Some(connection);
             self.connections = self.connections.saturating_add(1);
         }
-        let proved =
-            self.losses >= LOSSES_DOWN.saturating_mul(patience) && self.connections >= CONNECTIONS_DOWN;
+        let proved = self.losses >= LOSSES_DOWN.saturating_mul(patience)
+            && self.connections >= CONNECTIONS_DOWN
+            && now.since(self.silent_since) >= SILENCE_DOWN;
         self.health = if proved || self.health == OriginHealth::Down {
             self.down_since.get_or_insert(now);
             OriginHealth::Down

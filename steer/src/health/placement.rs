@@ -68,6 +68,8 @@ pub struct Placement {
     phase: Phase,
     damping: Damping,
     ejection: Ejection,
+    /// Whether its requests fail, and it is still to be seen whether it answers at all.
+    is_accused: bool,
     ramp_time: Span,
     /// Added to the start of each ramp, so that a thousand PoPs do not return in step.
     ramp_delay: Span,
@@ -104,6 +106,7 @@ impl Placement {
             phase: Phase::Unknown,
             damping: Damping::default(),
             ejection: Ejection::default(),
+            is_accused: false,
             ramp_time: RAMP_TIME,
             ramp_delay,
             before_silence: None,
@@ -154,9 +157,27 @@ impl Placement {
         self.observed()
     }
 
+    /// Its requests fail, and nothing speaks against giving it up. It is doubted from now on, and a probe sent after this moment
+    /// settles what follows: if it is answered, [`Placement::eject`]; if none is, the placement is dead, and returns when it
+    /// lives again. A process that ends breaks many requests off at once, before any probe can know.
+    pub fn accuse(&mut self) -> Observed {
+        if let Some(phase) = self.doubted() {
+            self.phase = phase;
+            self.is_accused = true;
+        }
+        self.observed()
+    }
+
+    /// Whether [`Placement::accuse`] waits for a probe.
+    #[must_use]
+    pub const fn is_accused(&self) -> bool {
+        self.is_accused
+    }
+
     /// It fails requests although it answers probes, and nothing speaks against giving it up: it is left alone for a while.
     pub fn eject(&mut self, now: Moment) -> Observed {
         if matches!(self.phase, Phase::Unknown | Phase::Up | Phase::Suspect | Phase::Ramp { .. }) {
+            self.is_accused = false;
             self.double_ramp_if_ramping();
             self.ejection.begin(now);
             // Never the last: whoever ejects has seen to that.
@@ -170,11 +191,8 @@ impl Placement {
         if let Some((_, before)) = self.before_silence.take_if(|(fell, _)| *fell >= since) {
             *self = *before;
         }
-        self.phase = match self.phase {
-            Phase::Up => Phase::Suspect,
-            Phase::Ramp { grown, at, .. } => Phase::Ramp { grown, at, suspect: true },
-            phase => phase,
-        };
+        self.is_accused = false;
+        self.phase = self.doubted().unwrap_or(self.phase);
         self.origins.iter_mut().for_each(|origin| origin.doubt(since));
         self.observed()
     }
@@ -223,8 +241,20 @@ impl Placement {
         }
     }
 
+    /// What it is in as far as it takes requests, with doubt.
+    const fn doubted(&self) -> Option<Phase> {
+        match self.phase {
+            Phase::Unknown | Phase::Up | Phase::Suspect => Some(Phase::Suspect),
+            Phase::Ramp { grown, at, .. } => Some(Phase::Ramp { grown, at, suspect: true }),
+            Phase::Down | Phase::Held | Phase::Ejected | Phase::Probing { .. } => None,
+        }
+    }
+
     fn next(&mut self, event: Event, now: Moment, is_last: bool) -> Phase {
-        let verdict = self.verdict(now);
+        let verdict = match self.verdict(now) {
+            Verdict::Up | Verdict::Open if self.is_accused => Verdict::Suspect,
+            verdict => verdict,
+        };
         match (self.phase, verdict) {
             (Phase::Held, _) if self.damping.is_held(now) && !is_last => Phase::Held,
             (Phase::Held | Phase::Ejected, _) if self.ejection.lasts(now) => Phase::Ejected,
@@ -261,6 +291,7 @@ impl Placement {
         self.before_silence = None;
         let before = Box::new(self.clone());
         self.before_silence = Some((now, before));
+        self.is_accused = false;
         self.double_ramp_if_ramping();
         let hold = self.damping.fell(now);
         if hold && !is_last { Phase::Held } else { Phase::Down }
@@ -350,7 +381,7 @@ mod tests {
 
         fn kill(&mut self) {
             for connection in 1..=4 {
-                self.pass(10);
+                self.pass(30);
                 self.lose(0, 1, connection);
             }
         }
@@ -383,6 +414,19 @@ mod tests {
         }
         assert_eq!(bench.health(), Health::Suspect);
         bench.lose(0, 50, 8);
+        assert_eq!(bench.health(), Health::Down);
+    }
+
+    #[test]
+    fn many_losses_in_one_moment_prove_nothing() {
+        let mut bench = Bench::up(1);
+        bench.pass(100);
+        for connection in 1..=20 {
+            bench.lose(0, 50, connection);
+        }
+        assert_eq!(bench.health(), Health::Suspect);
+        bench.pass(30);
+        bench.lose(0, 20, 21);
         assert_eq!(bench.health(), Health::Down);
     }
 
@@ -446,7 +490,14 @@ mod tests {
             bench.kill();
             bench.revive();
         }
-        let mut last = bench.placement.clone();
+        let mut last = Bench { placement: bench.placement.clone(), now: bench.now };
+        for connection in 1..=4 {
+            last.pass(30);
+            let alone = Surroundings { is_last: true, ..Surroundings::default() };
+            last.placement.on(0, Event::ProbeLost { sent: last.now, connection }, last.now, alone);
+        }
+        assert_eq!(last.health(), Health::Down);
+
         bench.kill();
         assert_eq!(bench.health(), Health::Held);
         bench.pass(1000);
@@ -454,12 +505,6 @@ mod tests {
         assert_eq!(bench.health(), Health::Held);
         bench.pass(300_000);
         assert_eq!(bench.health(), Health::Down);
-
-        for connection in 1..=4 {
-            let alone = Surroundings { is_last: true, ..Surroundings::default() };
-            last.on(0, Event::ProbeLost { sent: bench.now, connection }, bench.now, alone);
-        }
-        assert_eq!(last.observed().health, Health::Down);
     }
 
     #[test]
@@ -475,6 +520,26 @@ mod tests {
         let out = bench.now.since(began);
         assert!((12.0..12.5).contains(&out.as_secs_f64()), "{out}: ten seconds, then two of probes");
         assert_eq!(bench.health(), Health::Recovering);
+    }
+
+    #[test]
+    fn an_accusation_is_settled_by_a_probe_one_way_or_the_other() {
+        let mut bench = Bench::up(1);
+        let mut dead = Bench { placement: bench.placement.clone(), now: bench.now };
+        assert_eq!(bench.placement.accuse().health, Health::Suspect);
+        bench.on(0, Event::ProbeOk);
+        assert_eq!(bench.health(), Health::Suspect, "that one may have been sent before");
+        bench.placement.eject(bench.now);
+        assert!(bench.placement.is_ejected(bench.now) && !bench.placement.is_accused());
+
+        dead.placement.accuse();
+        dead.kill();
+        assert!(dead.health() == Health::Down && !dead.placement.is_accused());
+        assert!(!dead.placement.is_ejected(dead.now), "the dead return when they live");
+        dead.revive();
+        dead.pass(100);
+        dead.on(0, Event::ProbeOk);
+        assert_eq!(dead.health(), Health::Recovering);
     }
 
     #[test]
@@ -626,7 +691,7 @@ mod tests {
         assert_eq!(bench.health(), Health::Suspect);
         assert!(bench.placement.wants_burst(0));
         for connection in 2..=4 {
-            bench.pass(10);
+            bench.pass(30);
             bench.on(0, Event::Refused { connection });
         }
         assert_eq!(bench.health(), Health::Down);

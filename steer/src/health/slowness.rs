@@ -1,8 +1,8 @@
 //! Are a placement's answers later than they used to be? Then it costs more; it is not ill.
 //!
 //! Workers say of each good answer whether it is slow for its kind, and by how much it is later than is usual. A [`Cusum`] with
-//! `q0` = 5 % and `q1` = 50 % proves the change; the mean lateness since the sum was last at rest becomes the placement's
-//! [`Excess`], a term of its cost, and cost decides. So a slow region that is still the nearest keeps its clients, and errors,
+//! `q0` = 5 % and `q1` = 50 % proves the change; the mean lateness of the last answers becomes the placement's
+//! [`Excess`], a term of its cost, and cost decides. Below 5 ms it is what latencies vary by anyway, and nothing. So a slow region that is still the nearest keeps its clients, and errors,
 //! which are no latency, never come in here.
 //!
 //! ```text
@@ -21,12 +21,15 @@
 use super::cusum::{Cusum, Recent, threshold};
 use crate::draw::{Purpose, falls_below, lot};
 use crate::moment::{Moment, Span};
+use crate::ranking::MIN_DIFFERENCE_MS;
 use crate::signals::RAMP_WHOLE;
 
 /// The share of slow answers that is usual: slow is what one in twenty is.
 const USUAL: f64 = 0.05;
 /// The share that is not.
 const SLOW: f64 = 0.50;
+/// How fast the mean lateness forgets, in answers: what came before the slow ones must not hide how late those are.
+const MEAN_OVER: f64 = 8.0;
 /// More than this is not told apart.
 const MAX_EXCESS_MS: f64 = 2000.0;
 const HOLD: Span = Span::from_secs(10);
@@ -62,9 +65,9 @@ impl Excess {
 pub struct Slowness {
     cusum: Cusum,
     recent: Recent,
-    /// Since the sum was last at rest.
-    judged: u64,
-    excess_us: u64,
+    /// The mean lateness of the last answers since the sum was last at rest, and the weight that they have in it.
+    excess_ms: f64,
+    weight: f64,
     stage: Stage,
     hold: Span,
     usual_since: Option<Moment>,
@@ -82,8 +85,8 @@ impl Default for Slowness {
         Self {
             cusum: Cusum::between(USUAL, SLOW),
             recent: Recent::default(),
-            judged: 0,
-            excess_us: 0,
+            excess_ms: 0.0,
+            weight: 0.0,
             stage: Stage::Usual,
             hold: HOLD,
             usual_since: None,
@@ -99,8 +102,8 @@ impl Slowness {
     }
 
     /// So many answers were judged since the last time, of which some were slow; how much later than usual they all were, added
-    /// up. Whether that proves the placement slow, which it does until the caller says what follows: [`Slowness::hold`] or
-    /// [`Slowness::forgive`].
+    /// up. Whether that proves the placement slow by an amount that matters, which it does until the caller says what follows:
+    /// [`Slowness::hold`] or [`Slowness::forgive`].
     pub fn answered(&mut self, judged: u64, slow: u64, excess_us: u64, now: Moment) -> bool {
         if judged == 0 {
             return false;
@@ -110,18 +113,27 @@ impl Slowness {
         self.recent.add(judged - slow, slow, now);
         self.cusum.add(judged - slow, slow);
         if self.cusum.is_at_rest() {
-            (self.judged, self.excess_us) = (0, 0);
+            (self.excess_ms, self.weight) = (0.0, 0.0);
             return false;
         }
-        self.judged = self.judged.saturating_add(judged);
-        self.excess_us = self.excess_us.saturating_add(excess_us);
-        self.cusum.sum() >= threshold(self.recent.per_second(now))
+        let kept = libm::exp(-(judged as f64) / MEAN_OVER);
+        self.excess_ms = self.excess_ms * kept + excess_us as f64 / 1000.0 / judged as f64 * (1.0 - kept);
+        self.weight = self.weight * kept + 1.0 - kept;
+        if self.cusum.sum() < threshold(self.recent.per_second(now)) {
+            return false;
+        }
+        if self.seen_ms() < MIN_DIFFERENCE_MS {
+            self.rest();
+            return false;
+        }
+        true
     }
 
     /// The placement is slow: its excess is held for a while. While it is held already, the excess follows what is seen and
     /// the hold starts again; it grows only when a trial has failed.
     pub fn hold(&mut self, now: Moment) {
-        let seen = self.seen_ms();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let seen = libm::ceil(self.seen_ms().clamp(1.0, MAX_EXCESS_MS)) as u16;
         let ms = match self.stage {
             Stage::Held { ms, .. } => ms.max(seen),
             Stage::Trial { ms, .. } => {
@@ -198,11 +210,8 @@ impl Slowness {
         self.recent.bad_share(now)
     }
 
-    fn seen_ms(&self) -> u16 {
-        let mean = self.excess_us as f64 / 1000.0 / self.judged.max(1) as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let ms = libm::ceil(mean.clamp(1.0, MAX_EXCESS_MS)) as u16;
-        ms
+    fn seen_ms(&self) -> f64 {
+        if self.weight > 0.0 { self.excess_ms / self.weight } else { 0.0 }
     }
 
     fn lengthen(&mut self) {
@@ -211,7 +220,7 @@ impl Slowness {
 
     fn rest(&mut self) {
         self.cusum.rest();
-        (self.judged, self.excess_us) = (0, 0);
+        (self.excess_ms, self.weight) = (0.0, 0.0);
     }
 }
 

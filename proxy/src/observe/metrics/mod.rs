@@ -303,10 +303,10 @@ impl Numbers {
             });
             families.add(family, rows.collect());
         }
-        let excesses = snapshot.vitals.placements.iter().zip(&snapshot.ranking.excesses);
-        let excesses = excesses.map(|(placement, excess)| {
+        let excesses = snapshot.vitals.placements.iter().enumerate().map(|(index, placement)| {
             let key = &placement.key;
             let labels = labels([("pool", key.pool.as_str()), ("region", key.region.as_str())]);
+            let excess = snapshot.ranking.excesses.get(index).copied().unwrap_or_default();
             gauge(labels, f64::from(excess.ms) / 1000.0)
         });
         families.add(&catalogue::REGION_EXCESS, excesses.collect());
