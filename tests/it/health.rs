@@ -32,7 +32,7 @@ impl Manners {
                 }
                 match manners.fails_every.load(SeqCst) {
                     0 => text(name),
-                    every if number % every == 0 => answer(StatusCode::SERVICE_UNAVAILABLE, "no"),
+                    every if number.is_multiple_of(every) => answer(StatusCode::SERVICE_UNAVAILABLE, "no"),
                     _ => text(name),
                 }
             }

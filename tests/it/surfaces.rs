@@ -51,7 +51,13 @@ async fn access_log_line() {
     assert!(
         line["ts"].as_str().unwrap().ends_with('Z') && line["dur_ms"].as_f64() >= line["ttfb_ms"].as_f64()
     );
-    for (pointer, value) in [("/ts", "TS"), ("/dur_ms", "MS"), ("/ttfb_ms", "MS"), ("/attempts/0/ms", "MS")] {
+    for (pointer, value) in [
+        ("/ts", "TS"),
+        ("/dur_ms", "MS"),
+        ("/ttfb_ms", "MS"),
+        ("/attempts/0/at_ms", "MS"),
+        ("/attempts/0/ms", "MS"),
+    ] {
         *line.pointer_mut(pointer).unwrap() = value.into();
     }
     for pointer in ["/origin", "/attempts/0/origin"] {
@@ -97,6 +103,7 @@ async fn regions_answer() {
     for pointer in [
         "/ranking",
         "/regions/0/observed/latency_ms",
+        "/regions/0/observed/measured",
         "/regions/0/observed/rise_ms",
         "/regions/0/observed/placements/0/origins/0/address",
         "/regions/0/observed/placements/0/origins/0/last_success_ago_ms",

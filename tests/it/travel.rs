@@ -71,6 +71,7 @@ async fn attempts_of_the_hop_before_count_here() {
     for (attempt, status) in [("3", 502), ("2", 200)] {
         // The first request of an edge: it does not know yet that the nearer region breaks off.
         let edge = EdgeBuilder::new(NEARSIDE, &table).start().await;
+        testkit::until("near is trusted", async || edge.admin.region_health("near").await == "up").await;
         let mut client = Client::connect(edge.address()).await;
         let answer = client.ask(Method::GET, "/", &[(ATTEMPT, attempt)], "").await;
         assert_eq!(answer.status.as_u16(), status, "part of attempt {attempt}");
