@@ -34,7 +34,10 @@ pub(super) fn give_up(worker: &Worker, failed: &Failed, nature: Nature, cause: C
             Refused::no_candidate(decide::Cause::Unhealthy)
         };
     }
+    // Several were asked, none of them has done it, and none has answered: that is nowhere to go.
+    let unanswered = begun > 1 && !may_have_run && matches!(failed.how, How::Reset | How::Unprocessed);
     let status = match failed.how {
+        _ if unanswered => StatusCode::SERVICE_UNAVAILABLE,
         How::Timeout | How::ConnectTimeout | How::Abandoned => StatusCode::GATEWAY_TIMEOUT,
         How::Connect => StatusCode::SERVICE_UNAVAILABLE,
         How::Reset | How::Protocol | How::Unprocessed | How::GatewayError => StatusCode::BAD_GATEWAY,

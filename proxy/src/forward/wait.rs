@@ -107,7 +107,8 @@ impl Wait {
             return Step::Leave;
         }
         let (placement, at) = (&target.origin.placement, sent.worker.clock.now());
-        if hedges && placement.may_hedge(target.budgets, at) {
+        // Whoever is late himself does not help.
+        if hedges && !next.is_slow && placement.may_hedge(target.budgets, at) {
             return Step::Second(next);
         }
         if is_doubted && placement.may_retry(target.budgets, at) {

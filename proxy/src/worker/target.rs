@@ -61,6 +61,8 @@ pub(crate) struct Target {
     pub(crate) latency_ms: Option<f64>,
     /// How much of the pool's traffic may be sent again.
     pub(crate) budgets: Budgets,
+    /// Whether answers from there have become late.
+    pub(crate) is_slow: bool,
     /// Whether nothing is usable, and this is the least bad.
     pub(crate) is_least_bad: bool,
     /// What it was decided by.
@@ -244,10 +246,13 @@ fn target(
     let table = resolved.snapshot.table();
     let natural_region =
         natural.map(|natural| table.region(table.placement(natural).region).name.as_str().into());
-    let latency_ms = resolved.placement_of(&origin).and_then(|placement| latency_ms(resolved, placement));
+    let placement = resolved.placement_of(&origin);
+    let latency_ms = placement.and_then(|placement| latency_ms(resolved, placement));
     let mut times = PathTimes::of(latency_ms);
     let connect = route.route.forward().and_then(|forward| forward.timeouts.connect);
     times.connect = connect.map_or(times.connect, Into::into);
+    let excess = placement.and_then(|placement| resolved.snapshot.ranking.excesses.get(placement.index()));
+    let is_slow = excess.is_some_and(|excess| excess.ms > 0);
     let budgets = table.pool(table.lane(decision.lane).pool).budgets;
     let known = resolved.at(&route, &origin.region);
     Target {
@@ -255,6 +260,7 @@ fn target(
         class: known.class,
         budgets,
         latency_ms,
+        is_slow,
         is_least_bad: decision.basis == Basis::AllDown,
         times,
         decision: decided_by(resolved),
