@@ -14,6 +14,8 @@ use crate::world::HIT;
 pub(crate) struct Evidence {
     pub(crate) fault: Fault,
     pub(crate) events: Events,
+    /// What a request may take.
+    pub(crate) deadline_ms: f64,
     pub(crate) outcomes: Vec<Outcome>,
     /// Where each request was carried out.
     pub(crate) executions: BTreeMap<u32, Vec<&'static str>>,
@@ -35,8 +37,8 @@ pub(crate) enum Excuse {
     NobodyWasThere,
 }
 
-/// A clear no must come within the deadline, and this is how much later its client may have it.
-const DEADLINE_MS: f64 = 5_000.0 + 250.0;
+/// How much later than the deadline a client may have his clear no.
+const GRACE_MS: f64 = 250.0;
 
 impl Evidence {
     /// Why a failed request could not have been saved, if so.
@@ -55,7 +57,7 @@ impl Evidence {
 
     /// Whether the edge said in time that no region is there.
     fn is_clear_no(&self, outcome: &Outcome) -> bool {
-        let is_in_time = outcome.took_ms <= DEADLINE_MS;
+        let is_in_time = outcome.took_ms <= self.deadline_ms + GRACE_MS;
         let is_meanwhile = outcome.at_ms + outcome.took_ms >= self.events.onset_ms;
         let says_so = match outcome.method {
             // 14 is UNAVAILABLE, which is gRPC's 503.

@@ -14,7 +14,7 @@ use crate::results::{About, CellResult, save};
 use crate::{Failure, clock, machine, render, tell};
 
 /// The processor of the load and of all regions.
-const PROCESSOR: usize = 1;
+pub(crate) const PROCESSOR: usize = 1;
 /// A run whose requests were sent later than this is thrown away (99 of 100, in ms).
 const MAX_LATE_MS: f64 = 5.0;
 /// How many runs of a cell may be thrown away.
@@ -118,13 +118,18 @@ pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
 
 /// Whose programs are there.
 fn programs(options: &Options) -> Result<Vec<(Contestant, PathBuf)>, Failure> {
-    let beside = std::env::current_exe()?.with_file_name("nearside");
-    let nearside = options.nearside.clone().unwrap_or(beside);
-    let nearside = std::fs::canonicalize(&nearside)
-        .map_err(|error| format!("{}: {error}; build it first", nearside.display()))?;
+    let nearside = nearside(options.nearside.as_deref())?;
     let own = (!options.only_peers).then_some((Contestant::Nearside, nearside));
     let peers = options.peers.iter().filter_map(|peer| Some((*peer, peer.program()?)));
     Ok(own.into_iter().chain(peers).collect())
+}
+
+/// nearside's program: the one that is named, or the one beside this one.
+pub(crate) fn nearside(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let beside = std::env::current_exe()?.with_file_name("nearside");
+    let program = named.unwrap_or(&beside);
+    let missing = |error| format!("{}: {error}; build it first", program.display());
+    Ok(std::fs::canonicalize(program).map_err(missing)?)
 }
 
 fn skip(about: &mut About, what: String) {
