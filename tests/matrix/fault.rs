@@ -137,8 +137,8 @@ impl Fault {
                  then it goes on and does what lay in its queues"
             }
             Self::Swallowed => {
-                "bytes are taken, both ways, probes included; at the end those of the last second arrive, and connections \
-                 that waited longer are reset"
+                "bytes are taken, both ways, probes included; after the end they arrive when a kernel would have sent them again: \
+                 0.2, 0.6, 1.4, 3, 6.2 s after they were first"
             }
             Self::Dropped => {
                 "a packet filter in a network namespace drops everything to and from the region's address"
@@ -157,7 +157,7 @@ impl Fault {
             }
             Self::AllLost => "the ports of all regions are closed; the second region returns first",
             Self::UplinkLost => {
-                "the bytes to and from all regions are swallowed; at the end those of the last second arrive"
+                "the bytes to and from all regions are swallowed, and arrive afterwards as above"
             }
             Self::LogDiskFull => "the file system of the access log is full",
         }
@@ -175,18 +175,22 @@ impl Fault {
         let during_ms = match (self, is_short) {
             (Self::Flapping, _) => 4.0 * 2.0 * self.flap_ms(is_short),
             (Self::Rolling, false) => 15_000.0,
-            (Self::Rolling, true) => 6_000.0,
+            (Self::Rolling, true) => 9_000.0,
             (Self::HalfAnswers | Self::Some503 | Self::Slow | Self::Delay, false) => 8_000.0,
             // Three times the second that is promised.
             (Self::HalfAnswers | Self::Some503 | Self::Slow | Self::Delay, true) => 3_300.0,
             // Longer than the deadline.
             (Self::UplinkLost, false) => 7_000.0,
             (_, false) => 5_000.0,
-            (Self::UplinkLost, true) => 3_000.0,
+            (Self::UplinkLost, true) => 3_800.0,
             (_, true) => 1_400.0,
         };
         match is_short {
             false => Phases { before_ms: 2_000.0, during_ms, after_ms: 4_000.0 },
+            // Long enough for what is left over to show.
+            true if matches!(self, Self::UplinkLost) => {
+                Phases { before_ms: 700.0, during_ms, after_ms: 2_000.0 }
+            }
             true => Phases { before_ms: 700.0, during_ms, after_ms: 700.0 },
         }
     }
@@ -195,7 +199,7 @@ impl Fault {
     /// patience is seen.
     pub(crate) const fn deadline(self, is_short: bool) -> Duration {
         match (self, is_short) {
-            (Self::AllLost | Self::UplinkLost, true) => Duration::from_secs(2),
+            (Self::UplinkLost, true) => Duration::from_secs(3),
             _ => DEADLINE,
         }
     }
