@@ -35,7 +35,12 @@ accept:
 image:
     docker build --tag nearside .
 
-# Faults by methods, ten runs each, beside HAProxy and nginx where installed; writes docs/failover-matrix.md. Alone on the machine, for hours
+# Faults by methods, ten runs each, beside HAProxy and nginx where installed; writes docs/failover-matrix.md. Alone on the machine, for 80 minutes; --peer-runs 0 takes 50
 matrix *ARGS:
     cargo build --release --package nearside --package nearside-tests --bins
     target/release/nearside-matrix --peers haproxy,nginx --peer-runs 3 {{ARGS}}
+
+# An hour in which nothing fails, both processors busy with other things: no placement may fall. `just soak --duration 2m` is shorter
+soak *ARGS:
+    cargo build --release --package nearside --package nearside-tests --bins
+    target/release/nearside-matrix soak {{ARGS}}

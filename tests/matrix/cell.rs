@@ -22,6 +22,8 @@ use crate::world::{Region, World};
 
 /// Requests per second.
 const RATE: f64 = 500.0;
+/// In short runs, which are made with unoptimised binaries.
+const SHORT_RATE: f64 = 250.0;
 /// The file system that fills up.
 const SMALL_DISK: &str = "size=4m";
 /// For a run beyond its phases: starting, the last answers, stopping.
@@ -78,12 +80,14 @@ async fn play(options: &Options, guard: &Guard) -> Result<CellResult, Failure> {
         regions: world.addresses(),
         plane: options.fault.plane(),
         access_log: logs.join("access.log"),
+        log_share: 1.0,
+        deadline: options.fault.deadline(options.short),
     };
     let mut edge = Edge::start(options.contestant, &site, guard).await?;
     let phases = options.fault.phases(options.short);
     let seconds = (phases.before_ms + phases.during_ms + phases.after_ms) / 1e3;
     let base_ms = clock.now_ms() + 100.0;
-    let mut dues = schedule(RATE, seconds, options.seed);
+    let mut dues = schedule(if options.short { SHORT_RATE } else { RATE }, seconds, options.seed);
     for due in &mut dues {
         due.at_ms += base_ms;
     }
@@ -102,11 +106,10 @@ async fn play(options: &Options, guard: &Guard) -> Result<CellResult, Failure> {
         sleep(Duration::from_millis(20)).await;
     }
     let outcomes = load.outcomes();
-    stop(&mut edge).await;
+    edge.stop().await;
     if let Some(keep) = &options.keep {
         std::fs::create_dir_all(keep)?;
-        std::fs::write(keep.join("edge.log"), edge.words())?;
-        let _ = std::fs::copy(&edge.access_log, keep.join("access.log"));
+        edge.keep(keep)?;
         std::fs::write(keep.join("outcomes.json"), serde_json::to_string(&outcomes)?)?;
     }
     let mut executions: BTreeMap<u32, Vec<&'static str>> = BTreeMap::new();
@@ -119,6 +122,7 @@ async fn play(options: &Options, guard: &Guard) -> Result<CellResult, Failure> {
     let evidence = Evidence {
         fault: options.fault,
         events,
+        deadline_ms: options.fault.deadline(options.short).as_secs_f64() * 1e3,
         outcomes,
         executions,
         sightings: sightings.concat(),
@@ -133,17 +137,6 @@ async fn play(options: &Options, guard: &Guard) -> Result<CellResult, Failure> {
         base_ms,
     };
     Ok(judge(&evidence, &run))
-}
-
-/// Lets the edge end, so that its logs are whole.
-async fn stop(edge: &mut Edge) {
-    let _ = edge.process.signal("TERM");
-    for _ in 0..300 {
-        if !matches!(edge.process.child.try_wait(), Ok(None)) {
-            return;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// In the namespaces of its own that this process was started in: a loopback, or a small file system.

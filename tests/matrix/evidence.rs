@@ -14,6 +14,8 @@ use crate::world::HIT;
 pub(crate) struct Evidence {
     pub(crate) fault: Fault,
     pub(crate) events: Events,
+    /// What a request may take.
+    pub(crate) deadline_ms: f64,
     pub(crate) outcomes: Vec<Outcome>,
     /// Where each request was carried out.
     pub(crate) executions: BTreeMap<u32, Vec<&'static str>>,
@@ -35,12 +37,18 @@ pub(crate) enum Excuse {
     NobodyWasThere,
 }
 
-/// A clear no must come within the deadline, and this is how much later its client may have it.
-const DEADLINE_MS: f64 = 5_000.0 + 250.0;
+/// When everything is there again, nothing may fail from then on.
+const OVER_MS: f64 = 1_000.0;
+/// How much later than the deadline a client may have his clear no.
+const GRACE_MS: f64 = 250.0;
 
 impl Evidence {
     /// Why a failed request could not have been saved, if so.
     pub(crate) fn excuse(&self, outcome: &Outcome) -> Option<Excuse> {
+        // What is left over from the fault, such as connections that hang, is no excuse for long.
+        if outcome.at_ms > self.events.lifted_ms + OVER_MS {
+            return None;
+        }
         if self.fault.is_everywhere() && self.is_clear_no(outcome) {
             return Some(Excuse::NobodyWasThere);
         }
@@ -55,7 +63,7 @@ impl Evidence {
 
     /// Whether the edge said in time that no region is there.
     fn is_clear_no(&self, outcome: &Outcome) -> bool {
-        let is_in_time = outcome.took_ms <= DEADLINE_MS;
+        let is_in_time = outcome.took_ms <= self.deadline_ms + GRACE_MS;
         let is_meanwhile = outcome.at_ms + outcome.took_ms >= self.events.onset_ms;
         let says_so = match outcome.method {
             // 14 is UNAVAILABLE, which is gRPC's 503.
@@ -63,6 +71,12 @@ impl Evidence {
             _ => outcome.status == 503,
         };
         outcome.end == End::Refused && is_in_time && is_meanwhile && says_so
+    }
+
+    /// How many were told clearly and in time that no region is there, if that is what the fault does.
+    pub(crate) fn clear_no_seen(&self) -> Option<usize> {
+        let is_no = |outcome: &&Outcome| self.is_clear_no(outcome);
+        self.fault.is_everywhere().then(|| self.outcomes.iter().filter(is_no).count())
     }
 
     /// Whether a request was written to an origin of a region that is hit: seen on the way there, carried out there, or,
@@ -138,7 +152,8 @@ impl Evidence {
         falls.into_values().max().unwrap_or(0)
     }
 
-    /// Attempts beyond each request's first that were sent, as a share of requests, in the worst 10 s.
+    /// Attempts beyond each request's first that were sent, as a share of requests, in the worst 10 s. A run that is shorter counts
+    /// as if it had gone on without any.
     pub(crate) fn extra_share(&self) -> Option<f64> {
         const WINDOW_MS: f64 = 10_000.0;
         const STEP_MS: f64 = 500.0;
@@ -148,6 +163,7 @@ impl Evidence {
         let first = self.logged.iter().map(|logged| logged.began_ms).fold(f64::MAX, f64::min);
         let last = largest(self.logged.iter().map(|logged| logged.began_ms));
         let steps = ((last - first - WINDOW_MS) / STEP_MS).ceil().max(0.0) as usize;
+        let stretch = (WINDOW_MS / (last - first).max(1.0)).max(1.0);
         let share = |step: usize| {
             let from = first + step as f64 * STEP_MS;
             let inside = self
@@ -160,7 +176,7 @@ impl Evidence {
                 let sent = logged.attempts.iter().filter(|attempt| attempt.is_sent).count();
                 extra += sent.saturating_sub(1);
             }
-            extra as f64 / requests.max(1) as f64
+            extra as f64 / (requests.max(1) as f64 * stretch)
         };
         Some(largest((0..=steps).map(share)))
     }
@@ -175,3 +191,6 @@ impl Evidence {
         Some(largest(failed.map(|outcome| outcome.at_ms - self.events.lifted_ms)))
     }
 }
+
+#[cfg(test)]
+mod tests;

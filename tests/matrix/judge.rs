@@ -17,6 +17,8 @@ const QUIET_MS: f64 = 125.0;
 /// Before this a run has not settled.
 const SETTLED_MS: f64 = 300.0;
 const EXAMPLES: usize = 25;
+/// How an example ends that nothing excuses.
+pub(crate) const UNEXCUSED: &str = "NOT EXCUSED";
 
 /// Which run it was.
 pub(crate) struct Run {
@@ -42,6 +44,7 @@ pub(crate) fn judge(evidence: &Evidence, run: &Run) -> CellResult {
         is_short: run.is_short,
         late_p99_ms: quantile(&mut late, 0.99),
         discarded: 0,
+        unstarted: 0,
         methods,
         last_sent_ms: evidence.last_sent_ms(from, false),
         last_tried_ms: evidence.last_sent_ms(from, true),
@@ -97,7 +100,7 @@ fn reduce(evidence: &Evidence, method: Method, base_ms: f64) -> MethodResult {
 fn verdicts(evidence: &Evidence, result: &CellResult, promise: &Promise, slack: f64) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let mut hold = |what: &str, is_met: bool, seen: String| {
-        verdicts.push(Verdict { what: what.to_owned(), is_met, seen });
+        verdicts.push(Verdict { what: what.to_owned(), is_met, is_timing: false, seen });
     };
     let get = result.method(Method::Get);
     let saved = |method: &MethodResult| method.failed - method.by_nature;
@@ -137,6 +140,27 @@ fn verdicts(evidence: &Evidence, result: &CellResult, promise: &Promise, slack: 
     let stray: usize =
         result.methods.iter().map(|method| method.truncated - method.truncated_by_nature).sum();
     hold("no answer breaks off that a healthy region had begun", stray == 0, stray.to_string());
+    if let Some(no) = evidence.clear_no_seen() {
+        hold("somebody gets a clear 503 while no region is there", no > 0, no.to_string());
+    }
+    if let Some(limit) = promise.falls {
+        hold(&format!("falls {limit} times at most"), result.falls <= limit, result.falls.to_string());
+    }
+    if let Some(share) = result.extra_share {
+        let what = "retries and hedges under 25 % of requests in any 10 s";
+        hold(what, share <= MOST_EXTRA, format!("{:.1} %", share * 100.0));
+    }
+    verdicts.extend(timings(evidence, result, promise, slack));
+    verdicts
+}
+
+/// What is promised about time.
+fn timings(evidence: &Evidence, result: &CellResult, promise: &Promise, slack: f64) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    let mut hold = |what: &str, is_met: bool, seen: String| {
+        verdicts.push(Verdict { what: what.to_owned(), is_met, is_timing: true, seen });
+    };
+    let get = result.method(Method::Get);
     if let Some(limit) = promise.slowest_get_ms {
         let is_met = get.slowest_ms < limit * slack;
         hold(&format!("slowest GET under {limit} ms"), is_met, format!("{:.0} ms", get.slowest_ms));
@@ -170,13 +194,6 @@ fn verdicts(evidence: &Evidence, result: &CellResult, promise: &Promise, slack: 
         let what = format!("serves within {limit} ms of the first return");
         hold(&what, seen <= limit * slack, format!("{seen:.0} ms"));
     }
-    if let Some(limit) = promise.falls {
-        hold(&format!("falls {limit} times at most"), result.falls <= limit, result.falls.to_string());
-    }
-    if let Some(share) = result.extra_share {
-        let what = "retries and hedges under 25 % of requests in any 10 s";
-        hold(what, share <= MOST_EXTRA, format!("{:.1} %", share * 100.0));
-    }
     verdicts
 }
 
@@ -204,7 +221,7 @@ fn examples(evidence: &Evidence) -> Vec<String> {
             outcome.status,
             outcome.region.as_deref().unwrap_or("nobody"),
             outcome.words.as_deref().unwrap_or_default(),
-            excuse.unwrap_or("NOT EXCUSED"),
+            excuse.unwrap_or(UNEXCUSED),
         );
         if excuse.is_some() { excused.push(line) } else { bad.push(line) }
     }

@@ -20,6 +20,27 @@ pub(crate) fn machine() -> String {
     format!("{model}, {count} processors, {gib} GiB, Linux {}", kernel.trim())
 }
 
+/// Time of a processor since the machine started, in the kernel's ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Ticks {
+    /// With nothing to do.
+    pub(crate) idle: u64,
+    pub(crate) all: u64,
+}
+
+/// What a processor did so far; nothing where the kernel does not tell.
+pub(crate) fn ticks(processor: usize) -> Ticks {
+    read_ticks(&std::fs::read_to_string("/proc/stat").unwrap_or_default(), processor)
+}
+
+/// `cpu1 USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL ...`, what follows being counted in what goes before.
+fn read_ticks(stat: &str, processor: usize) -> Ticks {
+    let name = format!("cpu{processor} ");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_default();
+    let fields: Vec<u64> = line.split_whitespace().take(8).filter_map(|field| field.parse().ok()).collect();
+    Ticks { idle: fields.iter().skip(3).take(2).sum(), all: fields.iter().sum() }
+}
+
 /// The commit that the working tree is at.
 pub(crate) fn commit() -> String {
     let git = |args: &[&str]| {
@@ -42,4 +63,16 @@ pub(crate) fn version(program: &Path) -> String {
     let said = ask("--version").or_else(|| ask("-v"));
     let said = said.unwrap_or_else(|| program.display().to_string());
     said.split(" - ").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_read_as_the_kernel_writes_them() {
+        let stat = "cpu  20 0 20 200 10 0 0 0 9 0\ncpu0 9 0 9 99 9 0 0 0 9 0\ncpu1 11 0 11 101 1 2 3 4 9 0\ncpu11 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(read_ticks(stat, 1), Ticks { idle: 102, all: 133 });
+        assert_eq!(read_ticks(stat, 7), Ticks::default());
+    }
 }

@@ -23,6 +23,7 @@ mod render;
 mod results;
 mod script;
 mod sighting;
+mod soak;
 mod world;
 
 use std::path::PathBuf;
@@ -53,11 +54,16 @@ enum Part {
         #[arg(long, default_value = "docs/failover-matrix.md")]
         write: PathBuf,
     },
+    /// Nothing fails, both processors are busy with other things: no placement may fall
+    Soak(soak::Options),
     /// One run of one fault; what the matrix starts
     Cell(cell::Options),
     /// A region's origin; what a cell starts
     #[command(hide = true)]
     Origin(origin::Options),
+    /// Keeps a processor busy
+    #[command(hide = true)]
+    Burn,
     /// Kills what is left when whoever started it is gone
     #[command(hide = true)]
     Guard,
@@ -68,8 +74,13 @@ fn main() -> ExitCode {
     let done = match &cli.part {
         None => matrix::run(&cli.matrix),
         Some(Part::Render { results, write }) => render::write(results, write).map(|()| true),
+        Some(Part::Soak(options)) => soak::run(options),
         Some(Part::Cell(options)) => cell::run(options).map(|()| true),
         Some(Part::Origin(options)) => origin::run(options).map(|()| true),
+        Some(Part::Burn) => {
+            soak::burn();
+            Ok(true)
+        }
         Some(Part::Guard) => {
             process::guard();
             Ok(true)

@@ -20,6 +20,8 @@ use crate::sighting::{Scanner, Sighting};
 
 /// Chunks under way in one direction of a connection; more wait at the sender.
 const UNDER_WAY: usize = 1024;
+/// After how long a kernel sends again what nobody acknowledged; from then on, twice as long each time.
+const SENT_AGAIN: Duration = Duration::from_millis(200);
 const CHUNK_BYTES: usize = 16 << 10;
 
 /// What the way does.
@@ -27,7 +29,7 @@ const CHUNK_BYTES: usize = 16 << 10;
 pub(crate) enum Way {
     /// It carries.
     Open,
-    /// It swallows: bytes arrive when it opens again, as the kernel's repetitions would.
+    /// It swallows. What was swallowed arrives after it opens again, when a kernel would have sent it again.
     Silent,
     /// The port is closed, and what was open was reset.
     Closed,
@@ -224,7 +226,10 @@ impl Relay {
         let write = async move {
             while let Some((at, chunk)) = chunks.recv().await {
                 sleep_until(at).await;
-                let _ = states.wait_for(|state| state.way != Way::Silent).await;
+                while states.borrow().way == Way::Silent {
+                    let _ = states.wait_for(|state| state.way != Way::Silent).await;
+                    sleep_until(at + sent_again(at.elapsed())).await;
+                }
                 match chunk.is_empty() {
                     false => to.write_all(&chunk).await?,
                     true if !is_from_edge && self.is_rude.load(Relaxed) => {
@@ -236,5 +241,29 @@ impl Relay {
             Ok(())
         };
         tokio::try_join!(read, write).map(|_: ((), ())| ())
+    }
+}
+
+/// When bytes that have waited for so long are sent again next: how long after they were first.
+fn sent_again(waited: Duration) -> Duration {
+    let (mut at, mut pause) = (Duration::ZERO, SENT_AGAIN);
+    while at < waited {
+        at += pause;
+        pause *= 2;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_swallowed_is_sent_again_ever_more_seldom() {
+        let again = |ms| sent_again(Duration::from_millis(ms)).as_millis();
+        assert_eq!(
+            [0, 1, 200, 201, 1_000, 2_900, 6_300].map(again),
+            [0, 200, 200, 600, 1_400, 3_000, 12_600]
+        );
     }
 }

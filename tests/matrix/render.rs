@@ -59,7 +59,7 @@ impl Row<'_> {
     }
 
     fn broken(&self) -> impl Iterator<Item = &crate::results::Verdict> {
-        self.0.iter().flat_map(|cell| &cell.verdicts).filter(|verdict| !verdict.is_met)
+        self.0.iter().flat_map(|cell| cell.broken())
     }
 }
 
@@ -129,19 +129,21 @@ fn twice(cell: &CellResult) -> usize {
 fn introduction(about: &About, cells: &[CellResult]) -> String {
     let late = largest(cells.iter().map(|cell| cell.late_p99_ms));
     let discarded: u32 = cells.iter().map(|cell| cell.discarded).sum();
+    let unstarted: u32 = cells.iter().map(|cell| cell.unstarted).sum();
     let mut text = format!(
         "Three regions 5, 30 and 80 ms away, the nearest of which fails; 500 requests a second of all kinds at fixed times, whatever \
          became of those before; latency counted from when a request was due. Clients repeat nothing. Load, ways and origins have one \
          processor, the edge another; probes every 50 ms. Worst of all runs, unless it says otherwise.\n\n\
          - machine: {}\n- commit: {}\n- date: {}\n- command: `{}`\n- edges: {}\n\
-         - load generator: at most {late:.1} ms late (99 of 100, worst run); {discarded} of {} runs were late or did not start, and \
+         - load generator: at most {late:.1} ms late (99 of 100, worst run)\n\
+         - runs: {}; {discarded} of them were late and made again, {unstarted} gave no result (something did not start or end) and \
          were made again\n",
         about.machine,
         about.commit,
         about.date,
         about.command,
         about.versions.join("; "),
-        cells.len() + discarded as usize,
+        cells.len() + (discarded + unstarted) as usize,
     );
     for (what, list) in [("left out", &about.skipped), ("without a result", &about.lost)] {
         for item in list {

@@ -9,6 +9,9 @@ use crate::edge::{Contestant, Transition};
 use crate::fault::Fault;
 use crate::load::Method;
 
+/// A run whose requests were sent later than this is late (99 of 100, in ms).
+pub(crate) const MAX_LATE_MS: f64 = 5.0;
+
 /// One run of one fault against one edge.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct CellResult {
@@ -21,6 +24,9 @@ pub(crate) struct CellResult {
     pub(crate) late_p99_ms: f64,
     /// Runs that were thrown away before this one because they were late.
     pub(crate) discarded: u32,
+    /// Runs before this one that gave no result: something did not start, or end.
+    #[serde(default)]
+    pub(crate) unstarted: u32,
     pub(crate) methods: Vec<MethodResult>,
     /// From the onset to the last request that was sent to the region while it was hit; `None` if none was.
     pub(crate) last_sent_ms: Option<f64>,
@@ -74,6 +80,9 @@ pub(crate) struct Quantiles {
 pub(crate) struct Verdict {
     pub(crate) what: String,
     pub(crate) is_met: bool,
+    /// Whether it is about time: where the load itself was late, it says nothing.
+    #[serde(default)]
+    pub(crate) is_timing: bool,
     /// What was seen, in words.
     pub(crate) seen: String,
 }
@@ -83,8 +92,14 @@ impl CellResult {
         self.methods.iter().find(|result| result.method == method).expect("all methods are there")
     }
 
+    /// What was not met. A run whose load was late says nothing about time.
+    pub(crate) fn broken(&self) -> impl Iterator<Item = &Verdict> {
+        let is_late = self.late_p99_ms > MAX_LATE_MS;
+        self.verdicts.iter().filter(move |verdict| !(verdict.is_met || is_late && verdict.is_timing))
+    }
+
     pub(crate) fn is_met(&self) -> bool {
-        self.verdicts.iter().all(|verdict| verdict.is_met)
+        self.broken().next().is_none()
     }
 }
 

@@ -157,7 +157,8 @@ impl Script<'_> {
     async fn roll(&mut self, during: Duration) -> Result<(), Failure> {
         let began = tokio::time::Instant::now();
         let (turn, step) = (during / 3, during / RELOADS as u32);
-        let away = turn / 3;
+        // Then it has the time to be trusted again before the next one goes.
+        let away = turn / 5;
         let mut done = 0;
         for number in 0..RELOADS {
             let passed = step * number as u32;

@@ -46,6 +46,8 @@ pub(crate) struct World {
     executions: Arc<Mutex<Vec<Execution>>>,
     guard: Guard,
     tls: Option<PathBuf>,
+    /// Processes that leave, or have left.
+    former: Vec<(Process, ChildStdin)>,
 }
 
 /// One region.
@@ -77,7 +79,7 @@ impl World {
             let relay = Relay::start(&host.to_string(), address, round_trip, clock).await?;
             regions.push(Region { name, relay, round_trip, process, orders });
         }
-        Ok(Self { regions, executions, guard: guard.clone(), tls })
+        Ok(Self { regions, executions, guard: guard.clone(), tls, former: Vec::new() })
     }
 
     /// Where an edge finds them.
@@ -95,14 +97,15 @@ impl World {
         self.executions.lock().expect("nobody panics with it").clone()
     }
 
-    /// A new process where one has ended.
+    /// A new process where one has ended or is about to: one that leaves may finish what runs.
     pub(crate) fn restart(&mut self, index: usize) -> Result<(), Failure> {
         let region = &mut self.regions[index];
-        region.process.kill();
         let (process, orders, address) =
             origin(region.name, self.tls.as_deref(), &self.executions, &self.guard)?;
         region.relay.lead_to(address);
-        (region.process, region.orders) = (process, orders);
+        let former = std::mem::replace(&mut region.process, process);
+        // It would end with its orders.
+        self.former.push((former, std::mem::replace(&mut region.orders, orders)));
         Ok(())
     }
 }

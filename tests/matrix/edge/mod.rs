@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use crate::fault::Plane;
 use crate::load::Doors;
 use crate::process::{Guard, Process};
 
-pub(crate) use nearside::Admin;
+pub(crate) use nearside::{Admin, PROCESSOR};
 
 /// Whose process it is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, ValueEnum)]
@@ -48,6 +49,9 @@ impl Contestant {
     }
 }
 
+/// What requests may take if nothing else is said.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+
 /// What an edge is started with.
 pub(crate) struct Site<'a> {
     pub(crate) program: &'a Path,
@@ -58,6 +62,10 @@ pub(crate) struct Site<'a> {
     pub(crate) plane: Plane,
     /// Where the access log is to be.
     pub(crate) access_log: PathBuf,
+    /// The share of ordinary requests in nearside's.
+    pub(crate) log_share: f64,
+    /// What a request may take, all attempts included, with nearside; streams and tunnels have no such limit.
+    pub(crate) deadline: Duration,
 }
 
 /// What an edge said, line by line, and when it was heard.
@@ -101,7 +109,7 @@ impl Edge {
             if is_ready {
                 return Ok(());
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Err(format!("{} did not serve:\n{}", self.contestant.title(), self.words()).into())
     }
@@ -112,6 +120,33 @@ impl Edge {
             Contestant::Nearside | Contestant::Nginx => self.process.signal("HUP"),
             Contestant::Haproxy => self.process.signal("USR2"),
         }
+    }
+
+    /// Its metrics page, if it is nearside.
+    pub(crate) async fn metrics(&self) -> String {
+        match &self.admin {
+            Some(admin) => admin.metrics().await,
+            None => String::new(),
+        }
+    }
+
+    /// Lets it end, so that its logs are whole.
+    pub(crate) async fn stop(&mut self) {
+        let _ = self.process.signal("TERM");
+        for _ in 0..300 {
+            if !matches!(self.process.child.try_wait(), Ok(None)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Copies what it wrote to a folder.
+    pub(crate) fn keep(&self, folder: &Path) -> Result<(), Failure> {
+        std::fs::write(folder.join("edge.log"), self.words())?;
+        // On a full disk it may have written none.
+        let _ = std::fs::copy(&self.access_log, folder.join("access.log"));
+        Ok(())
     }
 
     /// All that it said.

@@ -15,10 +15,8 @@ use crate::process::{Guard, pinned};
 
 /// How often origins are asked: these are trusted to bear it.
 const PROBE_INTERVAL: &str = "50ms";
-/// What a request may take, all attempts included; streams and tunnels have no such limit.
-const DEADLINE: &str = "5s";
 /// The processor that the edge has for itself.
-pub(super) const PROCESSOR: usize = 0;
+pub(crate) const PROCESSOR: usize = 0;
 
 /// An admin API and its token.
 #[derive(Clone, Debug)]
@@ -35,8 +33,8 @@ pub(super) async fn start(site: &Site<'_>, guard: &Guard) -> Result<Edge, Failur
         "[edge]\nname = \"matrix\"\nplace = {{ latitude = 50.11, longitude = 8.68 }}\nworkers = 2\n\
          [[listeners]]\naddress = \"127.0.0.1:0\"\nhttp2_prior_knowledge = true\n\
          [client_address]\ntrusted_hops = [\"127.0.0.0/8\"]\n[limits]\nreadiness_grace = \"0s\"\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n[health]\nlisten = \"127.0.0.1:0\"\n[access_log]\nto = {:?}\n",
-        site.access_log
+         [admin]\nlisten = \"127.0.0.1:0\"\n[health]\nlisten = \"127.0.0.1:0\"\n[access_log]\nto = {:?}\nsample = {:?}\n",
+        site.access_log, site.log_share
     );
     std::fs::write(&file, config)?;
     let table = table(site);
@@ -105,7 +103,7 @@ fn table(site: &Site<'_>) -> String {
              \"fastest\"\n{more}\n"
         )
     };
-    let deadline = format!("timeouts = {{ total = {DEADLINE:?} }}\n");
+    let deadline = format!("timeouts = {{ total = \"{}ms\" }}\n", site.deadline.as_millis());
     text += &route("web", HOST, "/", "web", &deadline);
     text += &route("live", HOST, "/live", live, "");
     text += &route("calls", GRPC_HOST, "/", "calls", &deadline);

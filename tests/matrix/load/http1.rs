@@ -16,8 +16,7 @@ use super::{Due, End, HOST, Method};
 use crate::origin::{BYTES_PATH, REGION_FIELD, STREAM_PATH, STREAM_PIECE_BYTES, STREAM_PIECES, TAKE_PATH};
 use crate::sighting::FIELD;
 
-/// Bytes of a large body, and of a small one.
-const LARGE: usize = 1 << 20;
+/// Bytes of a small body.
 const SMALL: usize = 200;
 
 /// Connections that lie unused, the last one first.
@@ -25,12 +24,12 @@ const SMALL: usize = 200;
 pub(super) struct Pool {
     door: SocketAddr,
     idle: Arc<Mutex<Vec<SendRequest<Full<Bytes>>>>>,
-    large: Bytes,
+    small: Bytes,
 }
 
 impl Pool {
     pub(super) fn new(door: SocketAddr) -> Self {
-        Self { door, idle: Arc::default(), large: Bytes::from(vec![b'z'; LARGE]) }
+        Self { door, idle: Arc::default(), small: Bytes::from(vec![b'z'; SMALL]) }
     }
 
     pub(super) async fn ask(&self, due: &Due, slot: &Slot) -> End {
@@ -73,17 +72,11 @@ impl Pool {
             Method::Get => {
                 ("GET", format!("{BYTES_PATH}{}", due.bytes), Bytes::new(), Expected::Bytes(due.bytes))
             }
-            Method::LargePost => {
-                ("POST", TAKE_PATH.to_owned(), self.large.clone(), Expected::Text(LARGE.to_string()))
-            }
             Method::Stream => {
                 let bytes = STREAM_PIECES * STREAM_PIECE_BYTES;
                 ("GET", STREAM_PATH.to_owned(), Bytes::new(), Expected::Bytes(bytes))
             }
-            _ => {
-                let body = self.large.slice(..SMALL);
-                ("POST", TAKE_PATH.to_owned(), body, Expected::Text(SMALL.to_string()))
-            }
+            _ => ("POST", TAKE_PATH.to_owned(), self.small.clone(), Expected::Text(SMALL.to_string())),
         };
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, HOST);
         if due.method == Method::KeyedPost {

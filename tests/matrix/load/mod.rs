@@ -9,6 +9,7 @@ mod http1;
 mod networks;
 mod outcome;
 mod schedule;
+mod upload;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -83,8 +84,13 @@ async fn run(doors: Doors, dues: Vec<Due>, clock: Clock) -> Vec<Outcome> {
             }
         }
     });
-    let clients =
-        Clients { http: http1::Pool::new(doors.http), grpc: grpc::Channel::new(doors.grpc), doors, clock };
+    let clients = Clients {
+        http: http1::Pool::new(doors.http),
+        grpc: grpc::Channel::new(doors.grpc),
+        large: Arc::new(vec![b'z'; upload::LARGE]),
+        doors,
+        clock,
+    };
     let outcomes = Arc::new(Mutex::new(Vec::new()));
     let mut running = JoinSet::new();
     while let Some(due) = due.recv().await {
@@ -106,6 +112,7 @@ async fn run(doors: Doors, dues: Vec<Due>, clock: Clock) -> Vec<Outcome> {
 struct Clients {
     http: http1::Pool,
     grpc: grpc::Channel,
+    large: Arc<Vec<u8>>,
     doors: Doors,
     clock: Clock,
 }
@@ -116,6 +123,7 @@ impl Clients {
         let asked = async {
             match due.method {
                 Method::Grpc => self.grpc.call(&due, &slot).await,
+                Method::LargePost => upload::send(self.doors.http, &due, &self.large, &slot).await,
                 Method::WebSocket => websocket::talk(self.doors.http, &due, &slot).await,
                 _ => self.http.ask(&due, &slot).await,
             }

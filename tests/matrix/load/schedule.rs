@@ -64,10 +64,16 @@ pub(crate) struct Due {
     pub(crate) client: [u8; 4],
     /// Bytes of the answer (GET).
     pub(crate) bytes: usize,
+    /// How long somebody talks (WebSocket).
+    pub(crate) talk_ms: f64,
 }
 
 /// Sizes of GETs' answers: all within what one write carries.
 const SIZES: [usize; 5] = [200, 1 << 10, 2 << 10, 8 << 10, 16 << 10];
+
+/// How long somebody talks over a WebSocket, unless the load is over before.
+const TALK_MS: f64 = 4_000.0;
+const LEAST_TALK_MS: f64 = 500.0;
 
 /// Requests for so many seconds, evenly spaced.
 pub(crate) fn schedule(rate: f64, seconds: f64, seed: u64) -> Vec<Due> {
@@ -82,12 +88,16 @@ pub(crate) fn schedule(rate: f64, seconds: f64, seed: u64) -> Vec<Due> {
         random.shuffle(&mut next);
         methods.extend(next);
     }
-    let due = |(id, method): (u32, Method)| Due {
-        id,
-        method,
-        at_ms: f64::from(id) * 1e3 / rate,
-        client: networks.client(&mut random),
-        bytes: SIZES[random.below(SIZES.len())],
+    let due = |(id, method): (u32, Method)| {
+        let at_ms = f64::from(id) * 1e3 / rate;
+        Due {
+            id,
+            method,
+            at_ms,
+            client: networks.client(&mut random),
+            bytes: SIZES[random.below(SIZES.len())],
+            talk_ms: (seconds * 1e3 - at_ms).clamp(LEAST_TALK_MS, TALK_MS),
+        }
     };
     (0..count).zip(methods).map(due).collect()
 }
@@ -107,6 +117,7 @@ mod tests {
             assert_eq!(count, 4 * method.share(), "{method:?}");
         }
         let nets: std::collections::BTreeSet<_> = dues.iter().map(|due| &due.client[..3]).collect();
+        assert!(dues.iter().all(|due| due.at_ms + due.talk_ms <= 4_000.0 + LEAST_TALK_MS), "the load ends");
         assert!(nets.len() > 300, "{}", nets.len());
     }
 }

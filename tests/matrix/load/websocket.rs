@@ -12,8 +12,6 @@ use super::{Due, End, HOST};
 use crate::origin::{REGION_FIELD, WEBSOCKET_PATH};
 use crate::sighting::FIELD;
 
-/// How long somebody talks.
-const TALK: Duration = Duration::from_secs(4);
 const GAP: Duration = Duration::from_millis(50);
 /// An echo that takes longer has been cut off.
 const ECHO: Duration = Duration::from_secs(2);
@@ -54,8 +52,9 @@ async fn try_talk(door: SocketAddr, due: &Due, slot: &Slot) -> std::io::Result<E
     }
     slot.head(status, region);
     let started = Instant::now();
+    let talk = Duration::from_secs_f64(due.talk_ms / 1e3);
     let mut next = started;
-    while started.elapsed() < TALK {
+    while started.elapsed() < talk {
         next += GAP;
         sleep_until(next).await;
         let message = next.duration_since(started).as_millis().to_be_bytes();
