@@ -6,8 +6,9 @@ use steer::{Moment, Span};
 
 use super::network::{Asking, Connecting, Fate, Reply};
 use super::prober::{Failure as Told, FailureKind};
+use super::record::Deed;
 use super::requests::{Kind, Target};
-use super::sim::{Event, Sim};
+use super::sim::{Event, Flaw, Sim};
 use super::workers::Connection;
 
 /// How often an attempt goes on with another connection after a warm one turned out dead.
@@ -22,7 +23,7 @@ pub(super) struct Attempt {
     pub(super) kind: Kind,
     /// When its last connection was begun.
     opened: Moment,
-    dispatched: Option<Moment>,
+    pub(super) dispatched: Option<Moment>,
     connection: Option<Connection>,
     is_reused: bool,
     renewed: u32,
@@ -76,7 +77,8 @@ impl Sim {
 
     pub(super) fn start(&mut self, id: usize) {
         let Attempt { request, target, .. } = self.attempts[id];
-        self.record.tried(request, self.region_of(target.origin), self.now);
+        let deed = self.deed(id, self.now);
+        self.record.tried(deed);
         let known = &mut self.workers[self.requests[request].worker].origins[target.origin];
         known.in_flight += 1;
         match known.idle.pop() {
@@ -120,21 +122,22 @@ impl Sim {
         }
         let began = attempt.opened;
         self.ewma_failed(id, began);
-        self.report(id, FailureKind::Unreachable, began);
+        let is_silence = how == Ended::ConnectTimeout && !self.has(Flaw::TimeoutIsNews);
+        self.report(id, if is_silence { FailureKind::Silent } else { FailureKind::Unreachable }, began);
         let how = if how == Ended::Refused { How::Connect } else { How::ConnectTimeout };
         self.fails(id, Failure { how, ending: Ending::NotSent });
     }
 
     fn dispatch(&mut self, id: usize) {
-        let Attempt { request, target, .. } = self.attempts[id];
+        let target = self.attempts[id].target;
         let latency = self.latency_ms(self.placement_of(target.origin)).unwrap_or(500.0);
         let user_timeout = Span::from_millis_f64((4.0 * latency + 200.0).clamp(500.0, 3000.0));
         let Fate { reply, at, executed } =
             self.network.ask(target.origin, Asking::Request, self.now, user_timeout);
-        let region = self.region_of(target.origin);
-        self.record.sent(request, region, self.now);
+        let deed = self.deed(id, self.now);
+        self.record.sent(deed);
         if let Some(at) = executed {
-            self.record.executed(request, region, at);
+            self.record.executed(Deed { at, ..deed });
         }
         let attempt = &mut self.attempts[id];
         attempt.dispatched = Some(self.now);
@@ -146,6 +149,11 @@ impl Sim {
             Reply::Head { status, breaks_off } => Ended::Head { status, breaks_off },
         };
         self.queue.push(at, Event::Answered { attempt: id, stamp, how });
+    }
+
+    fn deed(&self, id: usize, at: Moment) -> Deed {
+        let Attempt { request, target, kind, .. } = self.attempts[id];
+        Deed { request, region: self.region_of(target.origin), at, is_first: kind == Kind::First }
     }
 
     pub(super) fn answered(&mut self, id: usize, stamp: u32, how: Ended) {

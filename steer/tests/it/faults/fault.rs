@@ -97,6 +97,7 @@ impl Fault {
             Self::Slow | Self::Delay => (4_000, 0),
             Self::AllLost | Self::AllSilent => (3_000, 4_000),
             Self::UplinkLost => (4_000, 4_000),
+            Self::ApplicationFails => (10_000, 0),
             _ => (3_000, 0),
         };
         let onset = Moment::from_millis(1_500) + Span::from_millis_f64(phase_ms);
@@ -106,7 +107,9 @@ impl Fault {
 
     pub(super) const fn promise(self) -> Promise {
         match self {
-            Self::Nothing | Self::HalfKilled | Self::ApplicationFails => ZERO,
+            Self::Nothing | Self::HalfKilled => ZERO,
+            // The first of them may be given up before the others have shown that they are no better.
+            Self::ApplicationFails => Promise { falls: 1, ..ZERO },
             Self::Killed => quiet(125.0),
             Self::Stopped | Self::Dropped => Promise { slowest_get_ms: Some(400.0), ..quiet(300.0) },
             Self::Storm | Self::StormUnseen => quiet(150.0),

@@ -6,7 +6,7 @@ use steer::signals::{Health, Observed};
 use steer::{Moment, Span};
 
 use super::prober::{Failure, FailureKind};
-use super::sim::{Event, Sim};
+use super::sim::{Event, Flaw, Sim};
 
 const HEALTH_TICK: Span = Span::from_millis(100);
 const RANKING_TICK: Span = Span::from_secs(1);
@@ -55,7 +55,7 @@ impl Sim {
         } else {
             self.heard_at(self.now);
         }
-        if self.prober.uplink.is_suspected() {
+        if self.excuses(sent) {
             return false;
         }
         let patience = self.prober.lateness.patience();
@@ -67,20 +67,29 @@ impl Sim {
 
     /// An attempt of a request failed.
     pub(super) fn keeper_failed(&mut self, failure: &Failure) {
-        if self.prober.uplink.is_suspected() {
+        if self.excuses(failure.began) {
             return;
         }
-        if self.options.accrual {
+        if !self.has(Flaw::NoAccrual) {
             self.accrue(failure);
         }
         self.show_excesses();
-        if failure.kind == FailureKind::Bad {
-            return;
-        }
-        let event = Happened::Refused { connection: failure.connection };
+        let connection = failure.connection;
+        let event = match failure.kind {
+            FailureKind::Bad => return,
+            FailureKind::Unreachable | FailureKind::Broken => Happened::Refused { connection },
+            // Silence since then; whatever was heard meanwhile contradicts it.
+            FailureKind::Silent => Happened::ProbeLost { sent: failure.began, connection },
+        };
         if self.happened(failure.origin, event, self.prober.lateness.patience()) {
             self.burst(failure.origin, 0);
         }
+    }
+
+    /// Whether it says nothing of an origin that what began then was in vain.
+    fn excuses(&self, began: Moment) -> bool {
+        let uplink = &self.prober.uplink;
+        if self.has(Flaw::OutageIsForgotten) { uplink.is_suspected() } else { uplink.excuses(began) }
     }
 
     pub(super) fn last_served(&self, origin: usize) -> Option<Moment> {
@@ -98,9 +107,12 @@ impl Sim {
     pub(super) fn happened(&mut self, origin: usize, event: Happened, patience: u32) -> bool {
         let placement = self.placement_of(origin);
         let at = origin - self.table.placements[placement].origins.start;
-        let is_other_usable = self.prober.kept.iter().enumerate().any(|(other, kept)| {
-            other != placement && kept.observed.is_usable()
-        });
+        let is_other_usable = self
+            .prober
+            .kept
+            .iter()
+            .enumerate()
+            .any(|(other, kept)| other != placement && kept.observed.is_usable());
         let kept = &mut self.prober.kept[placement];
         let before = kept.machine.origins()[at].health();
         let around = Surroundings { is_last: !is_other_usable, patience };
@@ -135,7 +147,7 @@ impl Sim {
         self.hand_over(Event::Trouble);
         if before.health != observed.health {
             let region = self.options.regions.start + placement;
-            self.record.changed(region, before.health, observed.health, self.now);
+            self.record.changed(region, before, observed, self.now);
         }
     }
 

@@ -14,6 +14,7 @@ use super::sim::{HIT, REGIONS};
 /// What may be added to the load of regions that live.
 const MOST_EXTRA: f64 = 0.25;
 const WINDOW: Span = Span::from_secs(10);
+const FEWEST: usize = 2_500;
 /// Before this a run has not settled.
 const SETTLED: Moment = Moment::from_millis(700);
 /// After a fall, requests may go on for this long.
@@ -125,11 +126,14 @@ impl Court<'_> {
             all.partition_point(|at| *at <= to) - all.partition_point(|at| *at < from)
         };
         let mut worst: Option<(f64, Moment)> = None;
-        for end in extra.iter().filter(|at| **at > SETTLED) {
-            // A run that is shorter is one window.
-            let begin = (*end - WINDOW).max(SETTLED);
+        for end in &extra {
+            let begin = *end - WINDOW;
             let requests = within(&arrived, begin, *end);
-            let share = within(&extra, begin, *end) as f64 / requests.max(100) as f64;
+            // In an edge's first seconds it is the least budget that counts.
+            if requests < FEWEST {
+                continue;
+            }
+            let share = within(&extra, begin, *end) as f64 / requests as f64;
             if worst.is_none_or(|(most, _)| share > most) {
                 worst = Some((share, *end));
             }
@@ -146,11 +150,13 @@ impl Court<'_> {
         let falls: Vec<_> = self.record.falls().copied().collect();
         for fall in &falls {
             let (name, ms) = (REGIONS[fall.region].0, self.ms(fall.at));
-            self.law(is_hit(fall.region) && may_fall > 0, || format!("{name}, which is well, fell at {ms:+.0} ms"));
-            let minute = fall.at + Span::from_secs(60);
-            let more = falls.iter().filter(|other| {
-                other.region == fall.region && other.at >= fall.at && other.at <= minute
+            self.law(is_hit(fall.region) && may_fall > 0, || {
+                format!("{name}, which is well, fell at {ms:+.0} ms")
             });
+            let minute = fall.at + Span::from_secs(60);
+            let more = falls
+                .iter()
+                .filter(|other| other.region == fall.region && other.at >= fall.at && other.at <= minute);
             let count = more.count();
             self.law(count <= may_fall.max(1), || format!("{name} fell {count} times within a minute"));
         }
@@ -161,9 +167,12 @@ impl Court<'_> {
             });
             let after = suspected.unwrap_or_default();
             let fell = falls.iter().find(|fall| fall.at >= after).map(|fall| self.ms(fall.at));
-            self.law(fell.is_none(), || format!("a region fell at {fell:?} although the uplink was suspected"));
+            self.law(fell.is_none(), || {
+                format!("a region fell at {fell:?} although the uplink was suspected")
+            });
             let back = self.record.changes.iter().filter(|change| change.at > after);
-            let penalised = back.filter(|change| change.to != Health::Up && change.to != Health::Suspect).count();
+            let penalised =
+                back.filter(|change| !matches!(change.to.health, Health::Up | Health::Suspect)).count();
             self.law(penalised == 0, || "regions were not taken back as they were".to_owned());
             let last: Vec<Health> = (0..REGIONS.len()).map(|region| self.health_at_end(region)).collect();
             self.law(last.iter().all(|health| *health == Health::Up), || format!("in the end: {last:?}"));
@@ -175,13 +184,15 @@ impl Court<'_> {
 
     fn health_at_end(&self, region: usize) -> Health {
         let last = self.record.changes.iter().rfind(|change| change.region == region);
-        last.map_or(Health::Unknown, |change| change.to)
+        last.map_or(Health::Unknown, |change| change.to.health)
     }
 
     fn the_hit_region_is_left(&self) {
         let (onset, lifted) = (self.phases.onset, self.phases.lifted);
         let tried = |from: Moment, to: Moment| {
-            let there = self.record.tried.iter().filter(|deed| deed.region == HIT);
+            // Where a region is only farther or slower, second attempts may well go there.
+            let all = !self.fault.promise().p99_comes_back;
+            let there = self.record.tried.iter().filter(|deed| deed.region == HIT && (all || deed.is_first));
             there.filter(|deed| deed.at >= from && deed.at < to).map(|deed| deed.at).max()
         };
         if let Some(limit) = self.fault.promise().quiet_after_ms {
@@ -232,14 +243,20 @@ impl Court<'_> {
         let answered = self.record.outcomes.iter().filter(|outcome| outcome.end == End::Answered);
         let first = answered.map(|outcome| outcome.at + outcome.took).filter(|at| *at > lifted).min();
         let ms = first.map_or(f64::INFINITY, |at| at.since(lifted).as_millis_f64());
-        self.law(ms <= SERVES_AGAIN_MS, || format!("nobody was served for {ms:.0} ms after the first return"));
+        self.law(ms <= SERVES_AGAIN_MS, || {
+            format!("nobody was served for {ms:.0} ms after the first return")
+        });
         if self.fault == Fault::UplinkLost {
             let usual = self.p99_ms(SETTLED, self.phases.onset, true);
             let since = self.p99_ms(lifted + Span::from_secs(2), self.phases.end, true);
-            self.law(since <= 2.0 * usual, || format!("p99 is {since:.0} ms after the return, {usual:.0} ms before"));
+            self.law(since <= 2.0 * usual, || {
+                format!("p99 is {since:.0} ms after the return, {usual:.0} ms before")
+            });
         }
         let served = self.record.outcomes.iter().any(|outcome| {
-            self.during(outcome.at) && outcome.end == End::Answered && outcome.at + outcome.took < lifted
+            self.during(outcome.at)
+                && outcome.end == End::Answered
+                && outcome.at + outcome.took < lifted
                 && self.ms(outcome.at) > 500.0
         });
         self.law(!served, || "somebody was served while nobody was there: the fault is none".to_owned());
@@ -250,4 +267,22 @@ fn told(outcome: Option<Outcome>, onset: Moment) -> String {
     let Some(Outcome { method, at, took, end, request }) = outcome else { return "none".to_owned() };
     let ms = at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6;
     format!("{method:?} {request} at {ms:+.0} ms: {end:?} after {:.0} ms", took.as_millis_f64())
+}
+
+#[allow(dead_code)]
+pub(super) fn trace(record: &Record, request: usize, onset: Moment) {
+    for deed in record.tried.iter().filter(|d| d.request == request) {
+        eprintln!(
+            "tried {} {:?}",
+            REGIONS[deed.region].0,
+            deed.at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6
+        );
+    }
+    for deed in record.sent.iter().filter(|d| d.request == request) {
+        eprintln!(
+            "sent {} {:?}",
+            REGIONS[deed.region].0,
+            deed.at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6
+        );
+    }
 }

@@ -27,7 +27,7 @@ use steer::Span;
 use dice::Dice;
 use fault::{Fault, Phases};
 use laws::Court;
-use sim::{Options, Sim};
+use sim::{Flaw, Options, Sim};
 
 /// The seeds to try: so many, or as the environment says.
 fn seeds(usually: u64) -> Vec<u64> {
@@ -81,6 +81,9 @@ fn hold(fault: Fault, usually: u64) {
         let sim = run(fault, seed, &phases, options);
         assert!(sim.record.outcomes.len() > 500, "seed {seed}: nobody asked");
         let broken = broken(fault, phases, &sim);
+        if let Ok(r) = std::env::var("TRACE") {
+            laws::trace(&sim.record, r.parse().unwrap(), phases.onset);
+        }
         assert!(
             broken.is_empty(),
             "fault {name}, seed {seed} ({told}):\n  {}\n  health:\n{}\

@@ -84,6 +84,8 @@ pub(super) struct Way {
 
 pub(super) struct Network {
     pub(super) ways: Vec<Way>,
+    /// Whether a 503 says when to come back, and so that the request was declined.
+    declines: bool,
     dice: Dice,
     service: Dice,
 }
@@ -96,8 +98,8 @@ impl Way {
 }
 
 impl Network {
-    pub(super) fn new(ways: Vec<Way>, seed: u64) -> Self {
-        Self { ways, dice: Dice::new(seed, "network"), service: Dice::new(seed, "service") }
+    pub(super) fn new(ways: Vec<Way>, declines: bool, seed: u64) -> Self {
+        Self { ways, declines, dice: Dice::new(seed, "network"), service: Dice::new(seed, "service") }
     }
 
     /// When something sent over a way arrives.
@@ -183,7 +185,9 @@ impl Network {
                 None => return Fate { reply: Reply::Nothing, at, executed: Some(arrives) },
             }
         }
-        Fate { reply: self.says(asking, behaviour), at, executed: Some(arrives) }
+        let reply = self.says(asking, behaviour);
+        let is_declined = self.declines && matches!(reply, Reply::Head { status: 503, .. });
+        Fate { reply, at, executed: (!is_declined).then_some(arrives) }
     }
 
     fn retransmission(&mut self) -> Span {

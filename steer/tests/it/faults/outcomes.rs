@@ -25,8 +25,7 @@ impl Sim {
             let origins = self.table.placements[placement].origins.clone();
             if answered > 0 {
                 heard = heard.max(origins.clone().filter_map(|origin| self.last_served(origin)).max());
-                doubted
-                    .extend(origins.filter(|origin| self.board.origins[*origin] == OriginHealth::Suspect));
+                doubted.extend(origins.filter(|origin| self.board.origins[*origin] == OriginHealth::Suspect));
             }
             let kept = &self.prober.kept[placement];
             is_busy |= answered > 0 || kept.accrual.is_watching() || kept.slowness.is_watching();

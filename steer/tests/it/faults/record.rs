@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use steer::signals::Health;
+use steer::signals::{Health, Observed};
 use steer::{Moment, Span};
 
 use super::attempts::How;
@@ -38,13 +38,15 @@ pub(super) struct Deed {
     pub(super) request: usize,
     pub(super) region: usize,
     pub(super) at: Moment,
+    /// Whether it was the request's first attempt.
+    pub(super) is_first: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
     pub(super) region: usize,
-    pub(super) from: Health,
-    pub(super) to: Health,
+    pub(super) from: Observed,
+    pub(super) to: Observed,
     pub(super) at: Moment,
 }
 
@@ -68,23 +70,23 @@ impl Record {
         self.outcomes.push(Outcome { request, method: due.method, at: due.at, took, end });
     }
 
-    pub(super) fn tried(&mut self, request: usize, region: usize, at: Moment) {
-        self.tried.push(Deed { request, region, at });
+    pub(super) fn tried(&mut self, deed: Deed) {
+        self.tried.push(deed);
     }
 
-    pub(super) fn sent(&mut self, request: usize, region: usize, at: Moment) {
-        self.sent.push(Deed { request, region, at });
+    pub(super) fn sent(&mut self, deed: Deed) {
+        self.sent.push(deed);
     }
 
-    pub(super) fn executed(&mut self, request: usize, region: usize, at: Moment) {
-        self.executed.push(Deed { request, region, at });
+    pub(super) fn executed(&mut self, deed: Deed) {
+        self.executed.push(deed);
     }
 
     pub(super) fn truncated(&mut self, request: usize) {
         self.truncated.insert(request);
     }
 
-    pub(super) fn changed(&mut self, region: usize, from: Health, to: Health, at: Moment) {
+    pub(super) fn changed(&mut self, region: usize, from: Observed, to: Observed, at: Moment) {
         self.changes.push(Change { region, from, to, at });
     }
 
@@ -92,10 +94,10 @@ impl Record {
         self.uplink_suspected.push(at);
     }
 
-    /// When placements fell.
+    /// When placements fell: were given up that took requests.
     pub(super) fn falls(&self) -> impl Iterator<Item = &Change> {
         let is_out = |health| matches!(health, Health::Down | Health::Held);
-        self.changes.iter().filter(move |change| !is_out(change.from) && is_out(change.to))
+        self.changes.iter().filter(move |change| change.from.is_usable() && is_out(change.to.health))
     }
 
     /// What became of health, in words; times in ms from `onset`.
@@ -103,7 +105,7 @@ impl Record {
         let mut told = String::new();
         for Change { region, from, to, at } in &self.changes {
             let ms = at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6;
-            let (from, to) = (from.as_str(), to.as_str());
+            let (from, to) = (from.health.as_str(), to.health.as_str());
             let _ = writeln!(told, "    {ms:+9.1} ms  {}: {from} -> {to}", REGIONS[*region].0);
         }
         told

@@ -11,7 +11,7 @@ use steer::{Moment, Span};
 use super::attempts::{Failure, How};
 use super::clients::{Due, Method};
 use super::record::End;
-use super::sim::{Event, Sim, origin_id};
+use super::sim::{Event, Flaw, Sim, origin_id};
 
 /// How long a request waits where nothing else is left to try, once its placement is down.
 const LAST_HOPE: Span = Span::from_secs(2);
@@ -70,7 +70,7 @@ enum Step {
 impl Sim {
     pub(super) fn arrived(&mut self, due: Due) {
         let worker = self.edge_dice.below(2) as usize;
-        let is_safe = self.options.posts_are_safe;
+        let is_safe = self.has(Flaw::PostsAreSafe);
         let nature =
             Nature::of(if is_safe { "GET" } else { due.method.name() }, due.method == Method::KeyedPost);
         let id = self.requests.len();
@@ -122,7 +122,7 @@ impl Sim {
         let latency_ms = self.latency_ms(placement);
         let request = &mut self.requests[id];
         (request.first, request.second, request.leader) = (Some(attempt), None, attempt);
-        let may_hedge = may_hedge(request, self.options.hedges);
+        let may_hedge = may_hedge(request);
         let (late_after, is_known) =
             self.workers[request.worker].placements[placement].late_after(latency_ms);
         let late_at = (may_hedge || may_leave).then(|| self.now + late_after);
@@ -142,8 +142,10 @@ impl Sim {
         self.new_attempt(id, target, kind)
     }
 
+    /// Whether it may go on if it leaves the attempt that runs.
     fn may_leave(&self, id: usize) -> bool {
-        reach(Ending::Unanswered, self.requests[id].nature, true, &self.retry) > Reach::Nowhere
+        let nature = self.requests[id].nature;
+        reach(Ending::Unanswered, nature, true, &self.retry) > Reach::Nowhere
     }
 
     fn set_alarm(&mut self, id: usize, at: Option<Moment>) {
@@ -191,17 +193,21 @@ impl Sim {
         match self.step(id) {
             Step::Wait => {}
             Step::Second(target) => {
+                if let Some(second) = self.requests[id].second.take() {
+                    self.given_up(second);
+                    self.cancel(second);
+                }
                 let second = self.begin(id, target, Kind::Hedge);
                 self.requests[id].second = Some(second);
                 self.start(second);
             }
             Step::Leave => {
                 let leader = self.requests[id].leader;
+                let ending = self.ending_if_left(leader);
                 self.given_up(leader);
                 self.cancel(leader);
                 self.requests[id].first = None;
-                let failure = Failure { how: How::Abandoned, ending: Ending::Unanswered };
-                self.goes_on(id, leader, failure);
+                self.goes_on(id, leader, Failure { how: How::Abandoned, ending });
             }
         }
     }
@@ -213,28 +219,29 @@ impl Sim {
         }
         let late_at = request.wait.late_at;
         self.set_alarm(id, late_at.filter(|late| *late > self.now));
-        let request = &mut self.requests[id];
+        let request = &self.requests[id];
         let leader = &self.attempts[request.leader];
-        let is_late = late_at.is_some_and(|late| late <= self.now);
-        if !is_late || request.second.is_some() || leader.target.is_least_bad {
+        if late_at.is_none_or(|late| late > self.now) || leader.target.is_least_bad {
             return Step::Wait;
         }
-        let placement = self.table.origins[leader.target.origin].placement.index();
+        if let Some(second) = request.second {
+            return self.second_gives_way(id, second);
+        }
         let origin = leader.target.origin;
-        let (is_doubted, is_down) = match self.board.observed[placement].health {
-            Health::Suspect => (self.options.rescues, false),
-            Health::Down | Health::Held => (self.options.rescues, self.options.rescues),
-            Health::Unknown | Health::Up | Health::Recovering => (false, false),
-        };
-        let is_twice = may_hedge(request, self.options.hedges);
+        let placement = self.placement_of(origin);
+        let (is_doubted, is_down) = self.in_trouble(origin);
+        let request = &mut self.requests[id];
+        let is_twice = may_hedge(request);
         let hedges = std::mem::take(&mut request.wait.may_hedge);
         let (begun, worker) = (request.begun, request.worker);
         let may_leave = is_twice || is_down && self.may_leave(id);
-        if !may_leave || !(hedges || is_doubted) {
+        if !may_leave || !(hedges || is_doubted) || (is_twice && self.has(Flaw::OneAttemptAtATime)) {
             return Step::Wait;
         }
         self.tries(id, origin);
-        let next = (begun < self.retry.attempts).then(|| self.next_target(id, origin)).flatten();
+        // One that leaves may go only as far as what it leaves behind allows.
+        let reach = if is_twice { Reach::Anywhere } else { self.reach_if_left(id) };
+        let next = (begun < self.retry.attempts).then(|| self.next_target(id, origin, reach)).flatten();
         let Some(next) = next else {
             if is_down {
                 let now = self.now;
@@ -260,6 +267,47 @@ impl Sim {
         Step::Wait
     }
 
+    /// Whether the placement of an origin is doubted, and whether it is down.
+    fn in_trouble(&self, origin: usize) -> (bool, bool) {
+        match self.board.observed[self.placement_of(origin)].health {
+            Health::Suspect => (true, false),
+            Health::Down | Health::Held => (true, true),
+            Health::Unknown | Health::Up | Health::Recovering => (false, false),
+        }
+    }
+
+    /// A second attempt that has met the same trouble as the first makes room for one elsewhere.
+    fn second_gives_way(&mut self, id: usize, second: usize) -> Step {
+        let request = &self.requests[id];
+        let (begun, worker) = (request.begun, request.worker);
+        let first = request.first.map(|first| self.attempts[first].target.origin);
+        let origin = self.attempts[second].target.origin;
+        let is_stuck = self.in_trouble(origin).0 && first.is_none_or(|first| self.in_trouble(first).0);
+        if !is_stuck || begun >= self.retry.attempts || self.has(Flaw::SecondStays) {
+            return Step::Wait;
+        }
+        self.tries(id, origin);
+        let Some(next) = self.next_target(id, origin, Reach::Anywhere) else { return Step::Wait };
+        let (placement, budgets, now) = (self.placement_of(origin), self.budgets, self.now);
+        if self.workers[worker].may_retry(placement, budgets, now) {
+            return Step::Second(next);
+        }
+        self.set_alarm(id, Some(now + BUDGET_WAIT));
+        Step::Wait
+    }
+
+    /// How an attempt ends that is left: a request of which nothing was written cannot have run.
+    fn ending_if_left(&self, attempt: usize) -> Ending {
+        let is_sent = self.attempts[attempt].dispatched.is_some() || self.has(Flaw::LeftIsSent);
+        if is_sent { Ending::Unanswered } else { Ending::NotSent }
+    }
+
+    fn reach_if_left(&self, id: usize) -> Reach {
+        let request = &self.requests[id];
+        let ending = self.ending_if_left(request.leader);
+        request.reach.min(reach(ending, request.nature, true, &self.retry))
+    }
+
     fn tries(&mut self, id: usize, origin: usize) {
         let tried = &mut self.requests[id].tried;
         if !tried.contains(&origin) {
@@ -268,7 +316,7 @@ impl Sim {
     }
 
     /// Where the next attempt goes, after or beside one at `from`, decided anew.
-    fn next_target(&mut self, id: usize, from: usize) -> Option<Target> {
+    fn next_target(&mut self, id: usize, from: usize, reach: Reach) -> Option<Target> {
         let request = &self.requests[id];
         let planned = self
             .with_world(request.due.client, |world, lane, client| plan_in_lane(world, lane, client, &mut ()));
@@ -282,7 +330,7 @@ impl Sim {
         let health = self.board.observed[placement.index()].health;
         let failed = Failed { placement, health, untried_left: !exhausted.contains(&placement) };
         let is_last = request.begun + 1 >= self.retry.attempts;
-        let next = next_placement(&plan, failed, &exhausted, request.reach, is_last)?;
+        let next = next_placement(&plan, failed, &exhausted, reach, is_last)?;
         let origin = self.pick_origin(id, next.index());
         Some(Target { origin, is_least_bad: decision.basis == Basis::AllDown })
     }
@@ -329,13 +377,14 @@ impl Sim {
         let request = &mut self.requests[id];
         request.reach = request.reach.min(reach(failure.ending, request.nature, true, &self.retry));
         let end = End::Failed(failure.how);
-        if request.reach == Reach::Nowhere || request.begun >= self.retry.attempts {
+        let reach = request.reach;
+        if reach == Reach::Nowhere || request.begun >= self.retry.attempts {
             return self.finish(id, end);
         }
-        let mut next = self.next_target(id, origin);
+        let mut next = self.next_target(id, origin, reach);
         if next.is_none() && failure.how == How::ConnectTimeout {
             self.requests[id].tried.clear();
-            next = self.next_target(id, origin);
+            next = self.next_target(id, origin, reach);
         }
         let Some(next) = next else { return self.finish(id, end) };
         let is_free = matches!(failure.ending, Ending::NotSent | Ending::Unprocessed);
@@ -359,6 +408,6 @@ impl Sim {
 }
 
 /// Whether a second attempt may run beside the first.
-fn may_hedge(request: &Request, hedges: bool) -> bool {
-    request.nature.is_safe() && request.due.method == Method::Get && hedges
+fn may_hedge(request: &Request) -> bool {
+    request.nature.is_safe() && request.due.method == Method::Get
 }

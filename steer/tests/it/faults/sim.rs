@@ -96,15 +96,30 @@ pub(super) enum Event {
     ReferenceHeard,
 }
 
-/// What is switched off or made wrong, to see that the laws notice; and what differs between worlds.
+/// Something that is switched off or done wrong, to see that the laws notice.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Flaw {
+    /// No second attempt beside a late one, whether its placement is doubted or not.
+    OneAttemptAtATime,
+    /// A second attempt that waits in a doubted placement is waited for.
+    SecondStays,
+    /// A request that leaves an attempt counts as sent, whether or not it was.
+    LeftIsSent,
+    /// A connection that got no answer in time is news of when that time was up.
+    TimeoutIsNews,
+    /// What was asked in an outage of the uplink counts as lost once that is over.
+    OutageIsForgotten,
+    NoAccrual,
+    /// POSTs are repeated as if they were GETs.
+    PostsAreSafe,
+    /// Repetitions are not counted.
+    NoBudget,
+}
+
+/// What differs between worlds.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
-    pub(super) hedges: bool,
-    /// Second attempts beside one whose placement is doubted, and leaving one that is down.
-    pub(super) rescues: bool,
-    pub(super) accrual: bool,
-    /// POSTs are repeated as if they were GETs.
-    pub(super) posts_are_safe: bool,
+    pub(super) flaw: Option<Flaw>,
     pub(super) per_second: f64,
     pub(super) networks: u32,
     pub(super) origins: [usize; REGIONS.len()],
@@ -124,10 +139,7 @@ pub(super) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            hedges: true,
-            rescues: true,
-            accrual: true,
-            posts_are_safe: false,
+            flaw: None,
             per_second: 500.0,
             networks: 400,
             origins: [1; REGIONS.len()],
@@ -228,7 +240,7 @@ impl Sim {
             listening: Vec::new(),
             prober: Prober::new(&table, &options, seed),
             record: Record::default(),
-            network: Network::new(ways, seed),
+            network: Network::new(ways, options.retry_after, seed),
             table,
             effective,
             options,
@@ -307,6 +319,10 @@ impl Sim {
         }
     }
 
+    pub(super) fn has(&self, flaw: Flaw) -> bool {
+        self.options.flaw == Some(flaw)
+    }
+
     pub(super) fn after(&mut self, span: Span, event: Event) {
         self.queue.push(self.now + span, event);
     }
@@ -375,8 +391,7 @@ fn table(options: &Options) -> Table {
         let origins = (0..options.origins[region]).map(|origin| format!("10.0.{region}.{origin}:80"));
         *placement = PlacementSpec { origins: origins.collect(), ..placement.clone() };
     }
-    spec.routes[0].retry =
-        Some(RetrySpec { idempotency_key: KeyScope::Region, hedge: options.hedges, ..RetrySpec::default() });
+    spec.routes[0].retry = Some(RetrySpec { idempotency_key: KeyScope::Region, ..RetrySpec::default() });
     Table::compile(&spec).unwrap_or_else(|defects| panic!("{defects:?}"))
 }
 
