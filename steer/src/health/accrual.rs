@@ -40,6 +40,8 @@ const MAX_REMEMBERED: usize = 4096;
 pub struct Accrual {
     cusum: Cusum,
     recent: Recent,
+    /// Those of the recent outcomes that are newer than its last fall.
+    since_fall: Recent,
     counted: BTreeMap<(u64, u64), Moment>,
     /// Since the sum was last at rest.
     clients: ArrayVec<u64, FEWEST_CLIENTS>,
@@ -74,6 +76,7 @@ impl Default for Accrual {
         Self {
             cusum: Cusum::between(USUAL, FAILING),
             recent: Recent::default(),
+            since_fall: Recent::default(),
             counted: BTreeMap::new(),
             clients: ArrayVec::new(),
             evidence: Evidence::default(),
@@ -92,6 +95,7 @@ impl Accrual {
     /// So many attempts were answered well since the last outcome.
     pub fn answered(&mut self, count: u64, now: Moment) {
         self.recent.add(count, 0, now);
+        self.since_fall.add(count, 0, now);
         self.cusum.add(count, 0);
         self.evidence.outcomes = self.evidence.outcomes.saturating_add(count);
         if self.cusum.is_at_rest() {
@@ -105,6 +109,7 @@ impl Accrual {
             return Judgement::Ignored;
         }
         self.recent.add(0, 1, now);
+        self.since_fall.add(0, 1, now);
         self.cusum.add(0, 1);
         self.evidence.failures = self.evidence.failures.saturating_add(1);
         self.evidence.outcomes = self.evidence.outcomes.saturating_add(1);
@@ -136,10 +141,10 @@ impl Accrual {
         self.cusum.sum() < threshold(self.recent.per_second(now)) / 3.0
     }
 
-    /// The share of recent attempts that failed; `None` where too few are recent.
+    /// The share of recent attempts that failed; `None` where too few are recent, or since it fell.
     #[must_use]
     pub fn failing_share(&self, now: Moment) -> Option<f64> {
-        self.recent.bad_share(now)
+        self.since_fall.bad_share(now)
     }
 
     /// Attempts a second, lately.
@@ -148,9 +153,11 @@ impl Accrual {
         self.recent.per_second(now)
     }
 
-    /// The placement fell at `now`: what was sent before says nothing of its return.
+    /// The placement fell at `now`: what was sent before says nothing of its return, nor of whether it fails as others do. Most
+    /// of what is recent then is from before it began to fail.
     pub fn forget(&mut self, now: Moment) {
         self.rest();
+        self.since_fall = Recent::default();
         self.valid_since = now;
     }
 
@@ -211,6 +218,23 @@ mod tests {
             assert!(attempts < 200, "seed {seed}: {attempts}, {evidence:?}");
             assert!(evidence.failures >= 5 && evidence.outcomes >= evidence.failures);
         }
+    }
+
+    #[test]
+    fn what_went_well_before_a_fall_is_no_share_of_what_follows() {
+        let mut accrual = Accrual::default();
+        let mut now = Moment::default();
+        for millis in 0..10_000 {
+            now = Moment::from_millis(millis);
+            accrual.answered(1, now);
+        }
+        for client in 1..10 {
+            let _ = accrual.failed(client, 1, now, now);
+        }
+        assert!(accrual.failing_share(now).is_some_and(|share| share < 0.01));
+        accrual.forget(now);
+        assert_eq!(accrual.failing_share(now), None);
+        assert!(accrual.per_second(now) > 900.0, "how much it serves is not forgotten");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Uplink {
     asked_all: Option<Moment>,
     last_asked_all: Option<Moment>,
     is_suspected: bool,
+    /// When the last suspicion ended.
+    returned: Option<Moment>,
 }
 
 /// What is to be done about a silence.
@@ -58,6 +60,9 @@ impl Uplink {
         self.silent_since = None;
         self.unanswered = 0;
         self.asked_all = None;
+        if self.is_suspected {
+            self.returned = Some(self.heard);
+        }
         std::mem::take(&mut self.is_suspected)
     }
 
@@ -95,6 +100,13 @@ impl Uplink {
     #[must_use]
     pub const fn is_suspected(&self) -> bool {
         self.is_suspected
+    }
+
+    /// Whether silence on what was asked at `asked` says nothing of whoever was asked: nothing at all answered then. What was
+    /// asked in an outage is given up after it, when the first answers have long come from elsewhere.
+    #[must_use]
+    pub fn excuses(&self, asked: Moment) -> bool {
+        self.is_suspected || self.returned.is_some_and(|returned| asked <= returned)
     }
 
     /// Since when nobody answers, if that is so and somebody was asked.
@@ -142,6 +154,16 @@ mod tests {
         assert!(uplink.is_suspected() && uplink.wants_references());
         assert!(uplink.heard(at(5000)), "the first answer ends it");
         assert!(!uplink.is_suspected() && uplink.silent_since().is_none());
+    }
+
+    #[test]
+    fn what_was_asked_in_an_outage_is_excused_after_it() {
+        let mut uplink = Uplink::default();
+        silence(&mut uplink);
+        assert!(uplink.excuses(at(4990)));
+        uplink.heard(at(5000));
+        assert!(uplink.excuses(at(4990)) && !uplink.excuses(at(5001)));
+        assert!(!Uplink::default().excuses(at(1)), "without an outage there is no excuse");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod cities;
 mod compile;
+mod faults;
 mod laws;
 mod purity;
 mod world;
