@@ -70,7 +70,7 @@ async fn attempts_that_all_fail_are_told_with_what_came_of_each() {
     let table = table(&[("near", &[a.host()]), ("far", &[b.host()])]);
     let edge = EdgeBuilder::new(NEARSIDE, &table).and(BOTH).start().await;
     let failed = Client::connect(edge.address()).await.get("/").await;
-    assert_eq!(failed.status, 502);
+    assert_eq!(failed.status, 503, "there is nowhere else to go");
     let told = failed.header("proxy-status");
     assert!(told.starts_with("nearside; error=connection_terminated; next-hop=\"far\"; "), "{told}");
     assert!(told.ends_with("; attempts=\"near:reset far:reset\""), "{told}");
