@@ -82,6 +82,11 @@ impl Estimate {
             self.start_anew(at);
             return true;
         }
+        self.average(rtt_ms, at);
+        false
+    }
+
+    fn average(&mut self, rtt_ms: f64, at: Moment) {
         let gap = at.since(self.at);
         if self.samples < MIN_SAMPLES - 0.5 {
             let least = if self.samples == 0.0 { rtt_ms } else { self.slow_ms.min(rtt_ms) };
@@ -96,17 +101,27 @@ impl Estimate {
         }
         self.samples = self.samples * decay(gap, FADE_TAU) + 1.0;
         self.at = self.at.max(at);
-        false
     }
 
-    /// As [`Estimate::add`], for an answer that came after it had been given up: late by nobody knows what, it is evidence of a
-    /// shift and nothing that an average could take in.
+    /// As [`Estimate::add`], for an answer that came after it had been given up. It tells nothing of how far the target usually is,
+    /// but how much that varies: the next ones are waited for longer. What piled up behind a pause does not count.
     pub fn add_late(&mut self, rtt_ms: f64, at: Moment) -> bool {
-        let is_shift = rtt_ms.is_finite() && rtt_ms >= 0.0 && self.has_shifted(rtt_ms, at);
-        if is_shift {
-            self.start_anew(at);
+        let (asked, came) = self.last;
+        let is_piled_up = is_piled_up(rtt_ms, at, asked, came);
+        let in_time = rtt_ms.min(self.most_usual_ms());
+        if !rtt_ms.is_finite() || rtt_ms < 0.0 {
+            return false;
         }
-        is_shift
+        if self.has_shifted(rtt_ms, at) {
+            self.start_anew(at);
+            return true;
+        }
+        if self.samples >= MIN_SAMPLES - 0.5 && !is_piled_up {
+            let slow = 1.0 - decay(at.since(self.at), SLOW_TAU);
+            self.deviation_ms += slow * (in_time - self.slow_ms - self.deviation_ms);
+            self.at = self.at.max(at);
+        }
+        false
     }
 
     /// Nothing was measured for a while, and that was nobody's fault here: time starts again at `now`.
@@ -130,8 +145,7 @@ impl Estimate {
             }
             return false;
         }
-        let is_piled_up = at.since(last_came).as_nanos() < asked.since(last_asked).as_nanos() / 2;
-        if is_piled_up {
+        if is_piled_up(rtt_ms, at, last_asked, last_came) {
             return false;
         }
         self.shift.add(0, 1);
@@ -193,6 +207,12 @@ impl Estimate {
             None => Span::from_secs(1),
         }
     }
+}
+
+/// Whether an answer came so soon after the one before, compared with when they were asked for, that something held both up.
+fn is_piled_up(rtt_ms: f64, at: Moment, last_asked: Moment, last_came: Moment) -> bool {
+    let asked = at - Span::from_millis_f64(rtt_ms);
+    at.since(last_came).as_nanos() < asked.since(last_asked).as_nanos() / 2
 }
 
 fn decay(gap: Span, tau: Span) -> f64 {
@@ -262,6 +282,23 @@ mod tests {
         }
         assert_eq!(estimate.shifted_at(), None);
         assert!(estimate.slow_ms().unwrap() < 6.0);
+    }
+
+    #[test]
+    fn answers_that_are_often_late_are_waited_for_longer() {
+        let mut estimate = Estimate::default();
+        feed(&mut estimate, 0, 30, |_| 5.0);
+        let before = estimate.probe_timeout();
+        for step in 0..600_u64 {
+            let at = Moment::from_millis(30_000 + step * 50);
+            if step % 5 == 0 {
+                estimate.add_late(70.0, at)
+            } else {
+                estimate.add(5.0, at)
+            };
+        }
+        assert!(estimate.probe_timeout() >= before + Span::from_millis(20), "{:?}", estimate.probe_timeout());
+        assert_eq!(estimate.shifted_at(), None);
     }
 
     #[test]

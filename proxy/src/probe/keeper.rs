@@ -8,7 +8,7 @@ use control::clock::Clock;
 use control::publisher::Publisher;
 use control::snapshot::Snapshot;
 use control::vitals::{OriginKey, OriginVitals, PlacementKey};
-use steer::health::{Event, Lateness, Silence, Uplink};
+use steer::health::{Event, Lateness, Silence, Surroundings, Uplink};
 use steer::{Moment, Span};
 
 use super::ask::{How, Problem};
@@ -29,6 +29,12 @@ struct Inner {
     latencies: Latencies,
     uplink: Uplink,
     lateness: Lateness,
+}
+
+impl Inner {
+    fn around(&self) -> Surroundings {
+        Surroundings { is_last: false, patience: self.lateness.patience(), heard: self.uplink.last_heard() }
+    }
 }
 
 /// How a probe ended: positions in [`super::PROBE_RESULTS`].
@@ -106,7 +112,8 @@ impl Keeper {
                 Event::ProbeOk
             };
             let cause = if was_late { "a probe was answered late" } else { "probes are answered" };
-            inner.placements.happened(&origin.key, event, inner.lateness.patience(), now, cause);
+            let around = inner.around();
+            inner.placements.happened(&origin.key, event, around, now, cause);
             if !was_late {
                 inner.placements.settle(&origin.key.placement, now - took.span(), now);
             }
@@ -145,10 +152,11 @@ impl Keeper {
             self.heard_at(now, now);
         }
         let inner = &mut *self.inner.borrow_mut();
-        let Inner { placements, uplink, lateness, .. } = inner;
         if problem.how == How::Silence {
-            uplink.unanswered(sent);
+            inner.uplink.unanswered(sent);
         }
+        let around = inner.around();
+        let Inner { placements, uplink, .. } = inner;
         if uplink.is_suspected() {
             return false;
         }
@@ -160,10 +168,10 @@ impl Keeper {
         // Whoever serves is not silent.
         if let Some(at) = origin.last_served() {
             let cause = "a request was answered";
-            placements.happened(&origin.key, Event::Served { at }, lateness.patience(), now, cause);
+            placements.happened(&origin.key, Event::Served { at }, around, now, cause);
         }
         let event = Event::ProbeLost { sent, connection };
-        placements.happened(&origin.key, event, lateness.patience(), now, &cause)
+        placements.happened(&origin.key, event, around, now, &cause)
     }
 
     /// An attempt of a request failed. The origin, if a burst of probes should settle what is wrong.
@@ -171,10 +179,11 @@ impl Keeper {
         let now = self.clock().now();
         failure.origin.erred(told(failure.kind).to_owned(), now);
         let inner = &mut *self.inner.borrow_mut();
-        let Inner { placements, uplink, lateness, .. } = inner;
-        if uplink.is_suspected() {
+        if inner.uplink.is_suspected() {
             return None;
         }
+        let around = inner.around();
+        let placements = &mut inner.placements;
         let key = &failure.origin.key;
         let is_accused = placements.failed(failure, now);
         placements.show_excesses();
@@ -183,7 +192,7 @@ impl Keeper {
         }
         let event = Event::Refused { connection: failure.connection };
         let cause = told(failure.kind);
-        let is_suspect = placements.happened(key, event, lateness.patience(), now, cause);
+        let is_suspect = placements.happened(key, event, around, now, cause);
         (is_suspect || is_accused).then(|| key.clone())
     }
 

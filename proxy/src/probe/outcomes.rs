@@ -6,7 +6,8 @@ use control::vitals::PlacementKey;
 use steer::Moment;
 use steer::effective::Standing;
 use steer::health::{
-    Accrual, Event, Excess, Guard, Judgement, OriginHealth, Other, Slowness, is_common, may_eject,
+    Accrual, Event, Excess, Guard, Judgement, OriginHealth, Other, Slowness, Surroundings, is_common,
+    may_eject,
 };
 use steer::ids::PlacementId;
 use steer::spec::State;
@@ -49,7 +50,8 @@ impl Placements {
         // Whoever serves is not silent.
         for origin in doubted {
             if let Some(at) = origin.last_served() {
-                self.happened(&origin.key, Event::Served { at }, 1, now, "a request was answered");
+                let around = Surroundings::default();
+                self.happened(&origin.key, Event::Served { at }, around, now, "a request was answered");
             }
         }
         for key in slow {

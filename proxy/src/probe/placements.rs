@@ -114,7 +114,7 @@ impl Placements {
         &mut self,
         key: &OriginKey,
         event: Event,
-        patience: u32,
+        around: Surroundings,
         now: Moment,
         cause: &str,
     ) -> bool {
@@ -125,7 +125,7 @@ impl Placements {
         let Some(kept) = self.kept.get_mut(&key.placement) else { return false };
         let Some(at) = kept.position(key) else { return false };
         let before = kept.machine.origins()[at].health();
-        let observed = kept.machine.on(at, event, now, Surroundings { is_last, patience });
+        let observed = kept.machine.on(at, event, now, Surroundings { is_last, ..around });
         kept.show_origins();
         let after = kept.machine.origins()[at].health();
         self.publish(&key.placement, observed, now, cause);

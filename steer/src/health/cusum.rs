@@ -36,6 +36,14 @@ impl Cusum {
         self.sum = (self.sum + self.per_bad * bad as f64 + self.per_good * good as f64).max(0.0);
     }
 
+    /// As [`Cusum::add`], and however bad they are, they count for no more than one bad outcome: they came together, and what
+    /// has one cause is one piece of evidence.
+    pub fn add_together(&mut self, good: u64, bad: u64) {
+        let most = self.sum + self.per_bad;
+        self.add(good, bad);
+        self.cap(most);
+    }
+
     /// The sum; 0 is nothing suspicious.
     #[must_use]
     pub const fn sum(&self) -> f64 {

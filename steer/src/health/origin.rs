@@ -1,5 +1,6 @@
 //! The health of one origin: the smaller machine.
 
+use super::placement::Surroundings;
 use crate::moment::{Moment, Span};
 
 /// Losses that prove an origin down.
@@ -8,6 +9,8 @@ pub(super) const LOSSES_DOWN: u32 = 4;
 pub(super) const CONNECTIONS_DOWN: u32 = 2;
 /// How long ago the first of those must have been sent: a machine that stands still for a moment loses many at once.
 pub(super) const SILENCE_DOWN: Span = Span::from_millis(80);
+/// The same while nobody else is heard either: rather this PoP stands still than that all fell at once.
+pub(super) const SILENCE_OF_ALL: Span = Span::from_millis(500);
 /// Consecutive successes that bring an origin back within a placement that stayed up.
 pub(super) const SUCCESSES_UP: u32 = 2;
 
@@ -117,8 +120,8 @@ impl Origin {
         }
     }
 
-    /// A probe sent at `sent` over `connection` was not answered in time. It takes `patience` times as many to prove something.
-    pub(super) fn lost(&mut self, sent: Moment, connection: u64, patience: u32, now: Moment) {
+    /// A probe sent at `sent` over `connection` was not answered in time.
+    pub(super) fn lost(&mut self, sent: Moment, connection: u64, around: Surroundings, now: Moment) {
         if self.last_success.is_some_and(|last| last >= sent) {
             return;
         }
@@ -131,9 +134,11 @@ impl Origin {
             self.last_lost_connection = Some(connection);
             self.connections = self.connections.saturating_add(1);
         }
-        let proved = self.losses >= LOSSES_DOWN.saturating_mul(patience)
+        let is_all_silent = around.heard < self.silent_since;
+        let least_silence = if is_all_silent { SILENCE_OF_ALL } else { SILENCE_DOWN };
+        let proved = self.losses >= LOSSES_DOWN.saturating_mul(around.patience)
             && self.connections >= CONNECTIONS_DOWN
-            && now.since(self.silent_since) >= SILENCE_DOWN;
+            && now.since(self.silent_since) >= least_silence;
         self.health = if proved || self.health == OriginHealth::Down {
             self.down_since.get_or_insert(now);
             OriginHealth::Down
@@ -143,8 +148,8 @@ impl Origin {
     }
 
     /// A connection attempt at `at` failed, or an established connection broke.
-    pub(super) fn refused(&mut self, at: Moment, connection: u64, patience: u32) {
+    pub(super) fn refused(&mut self, at: Moment, connection: u64, around: Surroundings) {
         self.last_refusal = Some(at);
-        self.lost(at, connection, patience, at);
+        self.lost(at, connection, around, at);
     }
 }

@@ -53,11 +53,15 @@ pub struct Surroundings {
     pub is_last: bool,
     /// How many times as many losses as usual it takes to prove something; see [`super::Lateness::patience`].
     pub patience: u32,
+    /// When anything last answered this PoP, be it another region. While nothing does, it takes longer to prove a silence: it may
+    /// be ours, for a moment or for longer ([`super::Uplink`]).
+    pub heard: Moment,
 }
 
 impl Default for Surroundings {
+    /// Another placement is usable, and all that is around answers.
     fn default() -> Self {
-        Self { is_last: false, patience: 1 }
+        Self { is_last: false, patience: 1, heard: Moment::from_nanos(u64::MAX) }
     }
 }
 
@@ -143,13 +147,12 @@ impl Placement {
 
     /// Takes in what happened to one origin, and says what is observed now.
     pub fn on(&mut self, origin: usize, event: Event, now: Moment, around: Surroundings) -> Observed {
-        let patience = around.patience;
         if let Some(known) = self.origins.get_mut(origin) {
             match event {
                 Event::ProbeOk => known.succeeded(now),
                 Event::ProbeLate => known.answered_late(now),
-                Event::ProbeLost { sent, connection } => known.lost(sent, connection, patience, now),
-                Event::Refused { connection } => known.refused(now, connection, patience),
+                Event::ProbeLost { sent, connection } => known.lost(sent, connection, around, now),
+                Event::Refused { connection } => known.refused(now, connection, around),
                 Event::Served { at } => known.served(at),
             }
             self.phase = self.next(event, now, around.is_last);
@@ -428,6 +431,28 @@ mod tests {
         bench.pass(30);
         bench.lose(0, 20, 21);
         assert_eq!(bench.health(), Health::Down);
+    }
+
+    #[test]
+    fn while_nothing_answers_at_all_a_silence_must_be_longer() {
+        let mut bench = Bench::up(1);
+        let heard = bench.now;
+        let lose = |bench: &mut Bench, heard, connection| {
+            bench.pass(50);
+            let sent = bench.now - Span::from_millis(20);
+            let around = Surroundings { heard, ..Surroundings::default() };
+            bench.placement.on(0, Event::ProbeLost { sent, connection }, bench.now, around);
+        };
+        for connection in 1..=10 {
+            lose(&mut bench, heard, connection);
+            assert_eq!(bench.health(), Health::Suspect, "{connection}");
+        }
+        let mut others = Bench { placement: bench.placement.clone(), now: bench.now };
+        let now = others.now;
+        lose(&mut others, now, 11);
+        assert_eq!(others.health(), Health::Down, "others are heard");
+        lose(&mut bench, heard, 11);
+        assert_eq!(bench.health(), Health::Down, "half a second");
     }
 
     #[test]

@@ -66,6 +66,12 @@ impl Uplink {
         std::mem::take(&mut self.is_suspected)
     }
 
+    /// When something was last heard.
+    #[must_use]
+    pub const fn last_heard(&self) -> Moment {
+        self.heard
+    }
+
     /// A question put at `asked` got no answer in time.
     pub fn unanswered(&mut self, asked: Moment) {
         if asked < self.heard {
