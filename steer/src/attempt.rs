@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn statuses_are_failures_only_where_they_are_listed() {
         let usual = Retry::default();
-        let none = Retry { statuses: Vec::new(), ..usual.clone() };
+        let none = Retry { statuses: Vec::new(), ..Retry::default() };
         assert_eq!(Ending::of_status(503, true, &usual), Some(error(503, true)));
         assert_eq!(Ending::of_status(503, true, &none), None);
         assert_eq!(Ending::of_status(421, false, &none), Some(Ending::Unprocessed));

@@ -64,6 +64,10 @@ pub(super) struct Progress {
 }
 
 /// How the attempts ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most requests end so; a box would cost each of them an allocation"
+)]
 pub(super) enum End {
     /// One was answered.
     Answered { target: Rc<Target>, answer: Answer, kind: usize },
@@ -365,6 +369,10 @@ struct Outgoing {
 }
 
 /// How a race ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most requests end so; a box would cost each of them an allocation"
+)]
 enum Raced {
     Over(End),
     Failed { target: Rc<Target>, failed: Failed },

@@ -124,6 +124,8 @@ mod tests {
         AttemptLine {
             region: region.into(),
             origin: "10.0.0.1:80".into(),
+            kind: "first",
+            at_ms: 0.0,
             outcome,
             ms: 1.0,
             span: None,

@@ -109,7 +109,7 @@ fn with_all_regions_gone_only_a_clear_no_in_time_excuses() {
         Outcome { end: End::Broken, status: 0, ..no.clone() },
         Outcome { took_ms: 5_300.0, ..no.clone() },
         Outcome { at_ms: LIFTED_MS + 1_001.0, ..no.clone() },
-        Outcome { at_ms: ONSET_MS - 20.0, ..no.clone() },
+        Outcome { at_ms: ONSET_MS - 20.0, ..no },
     ] {
         assert_eq!(gone.excuse(&other), None, "{other:?}");
     }
