@@ -183,7 +183,7 @@ impl Fault {
             (Self::UplinkLost, false) => 7_000.0,
             (_, false) => 5_000.0,
             (Self::UplinkLost, true) => 3_800.0,
-            (_, true) => 1_400.0,
+            (_, true) => 1_100.0,
         };
         match is_short {
             false => Phases { before_ms: 2_000.0, during_ms, after_ms: 4_000.0 },

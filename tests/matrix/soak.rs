@@ -130,6 +130,7 @@ async fn play(options: &Options, guard: &Guard) -> Result<bool, Failure> {
     let idle = busy.idle();
     edge.stop().await;
     tally.transitions = edge.transitions(&clock);
+    tally.called_late = edge.words().matches("answers have become late").count();
     tally.count_twice(&world.executions());
     if let Some(keep) = &options.keep {
         std::fs::create_dir_all(keep)?;

@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub(super) rounds: u32,
     requests: usize,
     failed: usize,
+    /// How often a placement was thought late: it costs more from then on, and others may be preferred.
+    pub(super) called_late: usize,
     /// Answered by another region than the nearest: moved or hedged without need.
     elsewhere: usize,
     twice: usize,
@@ -140,9 +142,10 @@ impl Tally {
         let idle: Vec<String> = idle.iter().map(|share| format!("{:.1} %", share * 100.0)).collect();
         let _ = write!(
             text,
-            "\nran twice {}, answered elsewhere {}; answers within {:.0} ms, requests {:.1} ms late (99 of 100, worst half \
+            "\nran twice {}; placements thought late {} times, {} requests answered elsewhere than by the nearest; answers within {:.0} ms, requests {:.1} ms late (99 of 100, worst half \
              minute); processors idle {}",
             self.twice,
+            self.called_late,
             self.elsewhere,
             self.latency_p99_ms,
             self.late_p99_ms,
