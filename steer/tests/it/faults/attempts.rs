@@ -186,11 +186,14 @@ impl Sim {
         let took = now.since(dispatched);
         let known = &mut self.worker_of(id).origins[origin];
         known.ewma = known.ewma.with(took.as_millis_f64(), now);
-        known.last_served = Some(now);
-        let success = &mut self.board.last_success[placement];
-        *success = (*success).max(Some(now));
         let retry_after = self.options.retry_after;
-        if matches!(status, 502..=504) {
+        let is_error = matches!(status, 502..=504);
+        if !is_error || self.has(Flaw::ErrorsAreService) {
+            self.worker_of(id).origins[origin].last_served = Some(now);
+            let success = &mut self.board.last_success[placement];
+            *success = (*success).max(Some(now));
+        }
+        if is_error {
             self.report(id, FailureKind::Bad, dispatched);
         } else {
             self.worker_of(id).placements[placement].answered(took);

@@ -13,6 +13,8 @@ pub(super) enum Fault {
     HalfKilled,
     Stopped,
     Dropped,
+    /// As that, for a few milliseconds.
+    Blip,
     Storm,
     StormUnseen,
     Some503,
@@ -75,6 +77,7 @@ impl Fault {
             Self::HalfKilled => "half_killed",
             Self::Stopped => "stopped",
             Self::Dropped => "dropped",
+            Self::Blip => "blip",
             Self::Storm => "storm",
             Self::StormUnseen => "storm_unseen",
             Self::Some503 => "some_503",
@@ -93,6 +96,7 @@ impl Fault {
     pub(super) fn phases(self, phase_ms: f64) -> Phases {
         let (during, after) = match self {
             Self::Killed | Self::Stopped | Self::Dropped => (1_500, 4_500),
+            Self::Blip => (35, 1_500),
             Self::Flapping => (2 * FLAP.as_nanos() / 1_000_000 * FLAPS, 1_000),
             Self::Slow | Self::Delay => (4_000, 0),
             Self::AllLost | Self::AllSilent => (3_000, 4_000),
@@ -108,6 +112,7 @@ impl Fault {
     pub(super) const fn promise(self) -> Promise {
         match self {
             Self::Nothing | Self::HalfKilled => ZERO,
+            Self::Blip => Promise { slowest_get_ms: Some(400.0), ..ZERO },
             // The first of them may be given up before the others have shown that they are no better.
             Self::ApplicationFails => Promise { falls: 1, ..ZERO },
             Self::Killed => quiet(125.0),
@@ -154,7 +159,7 @@ impl Fault {
             Self::Flapping => return flaps(onset),
             Self::Killed | Self::HalfKilled | Self::AllLost => Behaviour::Refusing,
             Self::Stopped => Behaviour::Stopped,
-            Self::Dropped | Self::AllSilent | Self::UplinkLost => Behaviour::Dropped,
+            Self::Dropped | Self::Blip | Self::AllSilent | Self::UplinkLost => Behaviour::Dropped,
             Self::Storm => Behaviour::Failing { share: 1.0, probes: true },
             Self::StormUnseen | Self::ApplicationFails => Behaviour::Failing { share: 1.0, probes: false },
             Self::Some503 => Behaviour::Failing { share: 0.2, probes: false },

@@ -7,7 +7,7 @@ use steer::{Moment, Span};
 
 use super::clients::Method;
 use super::fault::{FLAP, Fault, NEXT_IS_FARTHER_MS, Phases};
-use super::record::{End, Outcome, Record};
+use super::record::{Change, End, Outcome, Record};
 use super::requests::DEADLINE;
 use super::sim::{HIT, REGIONS};
 
@@ -147,7 +147,9 @@ impl Court<'_> {
     fn health_is_told_right(&self) {
         let is_hit = |region: usize| self.fault.is_everywhere() || region == HIT;
         let may_fall = self.fault.promise().falls;
-        let falls: Vec<_> = self.record.falls().copied().collect();
+        // Requests that fail in a blip may accrue, but nobody may be proved dead by one.
+        let is_judged = |fall: &&Change| self.fault != Fault::Blip || fall.from.health == Health::Suspect;
+        let falls: Vec<Change> = self.record.falls().filter(is_judged).copied().collect();
         for fall in &falls {
             let (name, ms) = (REGIONS[fall.region].0, self.ms(fall.at));
             self.law(is_hit(fall.region) && may_fall > 0, || {
@@ -267,22 +269,4 @@ fn told(outcome: Option<Outcome>, onset: Moment) -> String {
     let Some(Outcome { method, at, took, end, request }) = outcome else { return "none".to_owned() };
     let ms = at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6;
     format!("{method:?} {request} at {ms:+.0} ms: {end:?} after {:.0} ms", took.as_millis_f64())
-}
-
-#[allow(dead_code)]
-pub(super) fn trace(record: &Record, request: usize, onset: Moment) {
-    for deed in record.tried.iter().filter(|d| d.request == request) {
-        eprintln!(
-            "tried {} {:?}",
-            REGIONS[deed.region].0,
-            deed.at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6
-        );
-    }
-    for deed in record.sent.iter().filter(|d| d.request == request) {
-        eprintln!(
-            "sent {} {:?}",
-            REGIONS[deed.region].0,
-            deed.at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6
-        );
-    }
 }

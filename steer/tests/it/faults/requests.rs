@@ -240,7 +240,8 @@ impl Sim {
         }
         self.tries(id, origin);
         // One that leaves may go only as far as what it leaves behind allows.
-        let reach = if is_twice { Reach::Anywhere } else { self.reach_if_left(id) };
+        let is_blind = is_twice || self.has(Flaw::LeavesBlindly);
+        let reach = if is_blind { Reach::Anywhere } else { self.reach_if_left(id) };
         let next = (begun < self.retry.attempts).then(|| self.next_target(id, origin, reach)).flatten();
         let Some(next) = next else {
             if is_down {
@@ -298,7 +299,7 @@ impl Sim {
 
     /// How an attempt ends that is left: a request of which nothing was written cannot have run.
     fn ending_if_left(&self, attempt: usize) -> Ending {
-        let is_sent = self.attempts[attempt].dispatched.is_some() || self.has(Flaw::LeftIsSent);
+        let is_sent = self.attempts[attempt].dispatched.is_some() || self.has(Flaw::LeavesBlindly);
         if is_sent { Ending::Unanswered } else { Ending::NotSent }
     }
 
@@ -390,7 +391,7 @@ impl Sim {
         let is_free = matches!(failure.ending, Ending::NotSent | Ending::Unprocessed);
         let placement = self.placement_of(origin);
         let (worker, budgets, now) = (self.requests[id].worker, self.budgets, self.now);
-        if is_free || self.workers[worker].may_retry(placement, budgets, now) {
+        if is_free || self.has(Flaw::NoBudget) || self.workers[worker].may_retry(placement, budgets, now) {
             self.race(id, next);
         } else {
             self.finish(id, End::BudgetSpent);

@@ -103,12 +103,14 @@ pub(super) enum Flaw {
     OneAttemptAtATime,
     /// A second attempt that waits in a doubted placement is waited for.
     SecondStays,
-    /// A request that leaves an attempt counts as sent, whether or not it was.
-    LeftIsSent,
+    /// A request leaves an attempt wherever it may go from there, and as if it had been sent.
+    LeavesBlindly,
     /// A connection that got no answer in time is news of when that time was up.
     TimeoutIsNews,
     /// What was asked in an outage of the uplink counts as lost once that is over.
     OutageIsForgotten,
+    /// A gateway's error counts as service, which contradicts lost probes.
+    ErrorsAreService,
     NoAccrual,
     /// POSTs are repeated as if they were GETs.
     PostsAreSafe,
@@ -130,8 +132,9 @@ pub(super) struct Options {
     /// 503s say when to come back.
     pub(super) retry_after: bool,
     pub(super) ramp_delay: Span,
-    /// The share of packets lost each way.
+    /// The share of probes that is lost, and the share of those that take one or two more along.
     pub(super) loss: f64,
+    pub(super) bursts: f64,
     /// Pauses of the prober's thread an hour.
     pub(super) pauses_an_hour: f64,
 }
@@ -148,6 +151,7 @@ impl Default for Options {
             retry_after: false,
             ramp_delay: Span::ZERO,
             loss: 0.0,
+            bursts: 0.0,
             pauses_an_hour: 0.0,
         }
     }
@@ -212,7 +216,13 @@ impl Sim {
             for origin in 0..options.origins[region] {
                 let mut timeline = timeline(region, origin);
                 timeline.insert(0, (Moment::default(), Behaviour::Well));
-                ways.push(Way { rtt_ms: REGIONS[region].1, timeline, loss: options.loss });
+                ways.push(Way {
+                    rtt_ms: REGIONS[region].1,
+                    timeline,
+                    loss: options.loss,
+                    bursts: options.bursts,
+                    losing: 0,
+                });
             }
         }
         let (origins, placements) = (table.origins.len(), table.placements.len());
