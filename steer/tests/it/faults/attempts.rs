@@ -5,10 +5,11 @@ use steer::ewma::FAILURE_PENALTY_MS;
 use steer::{Moment, Span};
 
 use super::network::{Asking, Connecting, Fate, Reply};
+use super::options::Flaw;
 use super::prober::{Failure as Told, FailureKind};
 use super::record::Deed;
 use super::requests::{Kind, Target};
-use super::sim::{Event, Flaw, Sim};
+use super::sim::{Event, Sim};
 use super::workers::Connection;
 
 /// How often an attempt goes on with another connection after a warm one turned out dead.

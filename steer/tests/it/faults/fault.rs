@@ -3,7 +3,7 @@
 use steer::{Moment, Span};
 
 use super::network::Behaviour;
-use super::sim::{HIT, REGIONS};
+use super::options::{HIT, REGIONS};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Fault {
@@ -30,6 +30,8 @@ pub(super) enum Fault {
     UplinkLost,
     /// All answer 503, and probes are well.
     ApplicationFails,
+    /// All answers begin 300 ms later, and probes are well.
+    ApplicationSlow,
 }
 
 /// How long things last.
@@ -89,6 +91,7 @@ impl Fault {
             Self::AllSilent => "all_silent",
             Self::UplinkLost => "uplink_lost",
             Self::ApplicationFails => "application_fails",
+            Self::ApplicationSlow => "application_slow",
         }
     }
 
@@ -101,7 +104,7 @@ impl Fault {
             Self::Slow | Self::Delay => (4_000, 0),
             Self::AllLost | Self::AllSilent => (3_000, 4_000),
             Self::UplinkLost => (4_000, 4_000),
-            Self::ApplicationFails => (10_000, 0),
+            Self::ApplicationFails | Self::ApplicationSlow => (10_000, 0),
             _ => (3_000, 0),
         };
         let onset = Moment::from_millis(1_500) + Span::from_millis_f64(phase_ms);
@@ -111,7 +114,7 @@ impl Fault {
 
     pub(super) const fn promise(self) -> Promise {
         match self {
-            Self::Nothing | Self::HalfKilled => ZERO,
+            Self::Nothing | Self::HalfKilled | Self::ApplicationSlow => ZERO,
             Self::Blip => Promise { slowest_get_ms: Some(400.0), ..ZERO },
             // The first of them may be given up before the others have shown that they are no better.
             Self::ApplicationFails => Promise { falls: 1, ..ZERO },
@@ -143,7 +146,8 @@ impl Fault {
     pub(super) fn timeline(self, phases: &Phases, region: usize, origin: usize) -> Vec<(Moment, Behaviour)> {
         let Phases { onset, lifted, .. } = *phases;
         let is_hit = match self {
-            Self::AllLost | Self::AllSilent | Self::UplinkLost | Self::ApplicationFails => true,
+            Self::AllLost | Self::AllSilent | Self::UplinkLost => true,
+            Self::ApplicationFails | Self::ApplicationSlow => true,
             Self::HalfKilled => region == HIT && origin == 0,
             _ => region == HIT,
         };
@@ -164,7 +168,7 @@ impl Fault {
             Self::StormUnseen | Self::ApplicationFails => Behaviour::Failing { share: 1.0, probes: false },
             Self::Some503 => Behaviour::Failing { share: 0.2, probes: false },
             Self::HalfAnswers => Behaviour::Breaking,
-            Self::Slow => Behaviour::Slow,
+            Self::Slow | Self::ApplicationSlow => Behaviour::Slow,
             Self::Delay => Behaviour::Far,
         };
         vec![(onset, behaviour), (returns, Behaviour::Well)]

@@ -1,7 +1,7 @@
 //! Laws that no flaw breaks say nothing: each of these flaws must break the law that is about it.
 
 use super::fault::Fault;
-use super::sim::{Flaw, HIT, Options};
+use super::options::{Flaw, HIT, Options};
 use super::{broken, run, world};
 
 /// Seeds within which a flaw must show.

@@ -7,9 +7,9 @@ use steer::{Moment, Span};
 
 use super::clients::Method;
 use super::fault::{FLAP, Fault, NEXT_IS_FARTHER_MS, Phases};
+use super::options::{HIT, REGIONS};
 use super::record::{Change, End, Outcome, Record};
 use super::requests::DEADLINE;
-use super::sim::{HIT, REGIONS};
 
 /// What may be added to the load of regions that live.
 const MOST_EXTRA: f64 = 0.25;
@@ -37,6 +37,7 @@ impl Court<'_> {
         self.nothing_unsafe_runs_twice();
         self.load_is_not_multiplied();
         self.health_is_told_right();
+        self.somebody_is_left();
         self.the_hit_region_is_left();
         self.answers_come_in_time();
         self.service_comes_back();
@@ -181,6 +182,18 @@ impl Court<'_> {
         } else {
             let suspected = self.record.uplink_suspected.first().map(|at| self.ms(*at));
             self.law(suspected.is_none(), || format!("the uplink was suspected at {suspected:?} ms"));
+        }
+    }
+
+    /// Never is the last region given up, unless none is there.
+    fn somebody_is_left(&self) {
+        let mut usable = [true; REGIONS.len()];
+        for change in &self.record.changes {
+            usable[change.region] = change.to.is_usable();
+            let (ms, is_left) = (self.ms(change.at), usable.contains(&true));
+            self.law(is_left || self.fault.is_everywhere(), || {
+                format!("the last region was given up at {ms:+.0} ms")
+            });
         }
     }
 

@@ -78,11 +78,11 @@ pub(super) struct Way {
     pub(super) rtt_ms: f64,
     /// From when on it behaves how; the first from the beginning of time.
     pub(super) timeline: Vec<(Moment, Behaviour)>,
-    /// The share of probes that is lost besides, and the share of those that take one or two more along.
+    /// The share of probes that is lost besides, and the share of those that take the next one along.
     pub(super) loss: f64,
     pub(super) bursts: f64,
-    /// Probes that are still to be lost.
-    pub(super) losing: u32,
+    /// Whether the next one is lost too.
+    pub(super) losing: bool,
 }
 
 pub(super) struct Network {
@@ -124,15 +124,14 @@ impl Network {
 
     fn loses(&mut self, origin: usize) -> bool {
         let Way { loss, bursts, losing, .. } = &mut self.ways[origin];
-        if *losing > 0 {
-            *losing -= 1;
+        if std::mem::take(losing) {
             return true;
         }
         if *loss <= 0.0 || !self.dice.chance(*loss) {
             return false;
         }
         if self.dice.chance(*bursts) {
-            *losing = 1 + self.dice.below(2);
+            *losing = true;
         }
         true
     }
