@@ -5,10 +5,11 @@ use steer::ewma::FAILURE_PENALTY_MS;
 use steer::{Moment, Span};
 
 use super::network::{Asking, Connecting, Fate, Reply};
+use super::options::Flaw;
 use super::prober::{Failure as Told, FailureKind};
 use super::record::Deed;
 use super::requests::{Kind, Target};
-use super::sim::{Event, Flaw, Sim};
+use super::sim::{Event, Sim};
 use super::workers::Connection;
 
 /// How often an attempt goes on with another connection after a warm one turned out dead.
@@ -186,11 +187,14 @@ impl Sim {
         let took = now.since(dispatched);
         let known = &mut self.worker_of(id).origins[origin];
         known.ewma = known.ewma.with(took.as_millis_f64(), now);
-        known.last_served = Some(now);
-        let success = &mut self.board.last_success[placement];
-        *success = (*success).max(Some(now));
         let retry_after = self.options.retry_after;
-        if matches!(status, 502..=504) {
+        let is_error = matches!(status, 502..=504);
+        if !is_error || self.has(Flaw::ErrorsAreService) {
+            self.worker_of(id).origins[origin].last_served = Some(now);
+            let success = &mut self.board.last_success[placement];
+            *success = (*success).max(Some(now));
+        }
+        if is_error {
             self.report(id, FailureKind::Bad, dispatched);
         } else {
             self.worker_of(id).placements[placement].answered(took);

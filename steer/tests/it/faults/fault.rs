@@ -3,7 +3,7 @@
 use steer::{Moment, Span};
 
 use super::network::Behaviour;
-use super::sim::{HIT, REGIONS};
+use super::options::{HIT, REGIONS};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Fault {
@@ -13,6 +13,8 @@ pub(super) enum Fault {
     HalfKilled,
     Stopped,
     Dropped,
+    /// As that, for a few milliseconds.
+    Blip,
     Storm,
     StormUnseen,
     Some503,
@@ -28,6 +30,8 @@ pub(super) enum Fault {
     UplinkLost,
     /// All answer 503, and probes are well.
     ApplicationFails,
+    /// All answers begin 300 ms later, and probes are well.
+    ApplicationSlow,
 }
 
 /// How long things last.
@@ -75,6 +79,7 @@ impl Fault {
             Self::HalfKilled => "half_killed",
             Self::Stopped => "stopped",
             Self::Dropped => "dropped",
+            Self::Blip => "blip",
             Self::Storm => "storm",
             Self::StormUnseen => "storm_unseen",
             Self::Some503 => "some_503",
@@ -86,6 +91,7 @@ impl Fault {
             Self::AllSilent => "all_silent",
             Self::UplinkLost => "uplink_lost",
             Self::ApplicationFails => "application_fails",
+            Self::ApplicationSlow => "application_slow",
         }
     }
 
@@ -93,11 +99,12 @@ impl Fault {
     pub(super) fn phases(self, phase_ms: f64) -> Phases {
         let (during, after) = match self {
             Self::Killed | Self::Stopped | Self::Dropped => (1_500, 4_500),
+            Self::Blip => (35, 1_500),
             Self::Flapping => (2 * FLAP.as_nanos() / 1_000_000 * FLAPS, 1_000),
             Self::Slow | Self::Delay => (4_000, 0),
             Self::AllLost | Self::AllSilent => (3_000, 4_000),
             Self::UplinkLost => (4_000, 4_000),
-            Self::ApplicationFails => (10_000, 0),
+            Self::ApplicationFails | Self::ApplicationSlow => (10_000, 0),
             _ => (3_000, 0),
         };
         let onset = Moment::from_millis(1_500) + Span::from_millis_f64(phase_ms);
@@ -107,7 +114,8 @@ impl Fault {
 
     pub(super) const fn promise(self) -> Promise {
         match self {
-            Self::Nothing | Self::HalfKilled => ZERO,
+            Self::Nothing | Self::HalfKilled | Self::ApplicationSlow => ZERO,
+            Self::Blip => Promise { slowest_get_ms: Some(400.0), ..ZERO },
             // The first of them may be given up before the others have shown that they are no better.
             Self::ApplicationFails => Promise { falls: 1, ..ZERO },
             Self::Killed => quiet(125.0),
@@ -138,7 +146,8 @@ impl Fault {
     pub(super) fn timeline(self, phases: &Phases, region: usize, origin: usize) -> Vec<(Moment, Behaviour)> {
         let Phases { onset, lifted, .. } = *phases;
         let is_hit = match self {
-            Self::AllLost | Self::AllSilent | Self::UplinkLost | Self::ApplicationFails => true,
+            Self::AllLost | Self::AllSilent | Self::UplinkLost => true,
+            Self::ApplicationFails | Self::ApplicationSlow => true,
             Self::HalfKilled => region == HIT && origin == 0,
             _ => region == HIT,
         };
@@ -154,12 +163,12 @@ impl Fault {
             Self::Flapping => return flaps(onset),
             Self::Killed | Self::HalfKilled | Self::AllLost => Behaviour::Refusing,
             Self::Stopped => Behaviour::Stopped,
-            Self::Dropped | Self::AllSilent | Self::UplinkLost => Behaviour::Dropped,
+            Self::Dropped | Self::Blip | Self::AllSilent | Self::UplinkLost => Behaviour::Dropped,
             Self::Storm => Behaviour::Failing { share: 1.0, probes: true },
             Self::StormUnseen | Self::ApplicationFails => Behaviour::Failing { share: 1.0, probes: false },
             Self::Some503 => Behaviour::Failing { share: 0.2, probes: false },
             Self::HalfAnswers => Behaviour::Breaking,
-            Self::Slow => Behaviour::Slow,
+            Self::Slow | Self::ApplicationSlow => Behaviour::Slow,
             Self::Delay => Behaviour::Far,
         };
         vec![(onset, behaviour), (returns, Behaviour::Well)]

@@ -5,8 +5,9 @@ use steer::ranking::tick;
 use steer::signals::{Health, Observed};
 use steer::{Moment, Span};
 
+use super::options::Flaw;
 use super::prober::{Failure, FailureKind};
-use super::sim::{Event, Flaw, Sim};
+use super::sim::{Event, Sim};
 
 const HEALTH_TICK: Span = Span::from_millis(100);
 const RANKING_TICK: Span = Span::from_secs(1);

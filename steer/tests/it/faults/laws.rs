@@ -7,9 +7,9 @@ use steer::{Moment, Span};
 
 use super::clients::Method;
 use super::fault::{FLAP, Fault, NEXT_IS_FARTHER_MS, Phases};
-use super::record::{End, Outcome, Record};
+use super::options::{HIT, REGIONS};
+use super::record::{Change, End, Outcome, Record};
 use super::requests::DEADLINE;
-use super::sim::{HIT, REGIONS};
 
 /// What may be added to the load of regions that live.
 const MOST_EXTRA: f64 = 0.25;
@@ -37,6 +37,7 @@ impl Court<'_> {
         self.nothing_unsafe_runs_twice();
         self.load_is_not_multiplied();
         self.health_is_told_right();
+        self.somebody_is_left();
         self.the_hit_region_is_left();
         self.answers_come_in_time();
         self.service_comes_back();
@@ -147,7 +148,9 @@ impl Court<'_> {
     fn health_is_told_right(&self) {
         let is_hit = |region: usize| self.fault.is_everywhere() || region == HIT;
         let may_fall = self.fault.promise().falls;
-        let falls: Vec<_> = self.record.falls().copied().collect();
+        // Requests that fail in a blip may accrue, but nobody may be proved dead by one.
+        let is_judged = |fall: &&Change| self.fault != Fault::Blip || fall.from.health == Health::Suspect;
+        let falls: Vec<Change> = self.record.falls().filter(is_judged).copied().collect();
         for fall in &falls {
             let (name, ms) = (REGIONS[fall.region].0, self.ms(fall.at));
             self.law(is_hit(fall.region) && may_fall > 0, || {
@@ -179,6 +182,18 @@ impl Court<'_> {
         } else {
             let suspected = self.record.uplink_suspected.first().map(|at| self.ms(*at));
             self.law(suspected.is_none(), || format!("the uplink was suspected at {suspected:?} ms"));
+        }
+    }
+
+    /// Never is the last region given up, unless none is there.
+    fn somebody_is_left(&self) {
+        let mut usable = [true; REGIONS.len()];
+        for change in &self.record.changes {
+            usable[change.region] = change.to.is_usable();
+            let (ms, is_left) = (self.ms(change.at), usable.contains(&true));
+            self.law(is_left || self.fault.is_everywhere(), || {
+                format!("the last region was given up at {ms:+.0} ms")
+            });
         }
     }
 
@@ -267,22 +282,4 @@ fn told(outcome: Option<Outcome>, onset: Moment) -> String {
     let Some(Outcome { method, at, took, end, request }) = outcome else { return "none".to_owned() };
     let ms = at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6;
     format!("{method:?} {request} at {ms:+.0} ms: {end:?} after {:.0} ms", took.as_millis_f64())
-}
-
-#[allow(dead_code)]
-pub(super) fn trace(record: &Record, request: usize, onset: Moment) {
-    for deed in record.tried.iter().filter(|d| d.request == request) {
-        eprintln!(
-            "tried {} {:?}",
-            REGIONS[deed.region].0,
-            deed.at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6
-        );
-    }
-    for deed in record.sent.iter().filter(|d| d.request == request) {
-        eprintln!(
-            "sent {} {:?}",
-            REGIONS[deed.region].0,
-            deed.at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6
-        );
-    }
 }

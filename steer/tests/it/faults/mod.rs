@@ -8,9 +8,12 @@ mod attempts;
 mod clients;
 mod dice;
 mod fault;
+mod flaws;
+mod grey;
 mod keeper;
 mod laws;
 mod network;
+mod options;
 mod outcomes;
 mod prober;
 mod questions;
@@ -18,6 +21,8 @@ mod queue;
 mod record;
 mod requests;
 mod sim;
+mod soak;
+mod waiting;
 mod workers;
 
 use std::cell::RefCell;
@@ -27,7 +32,8 @@ use steer::Span;
 use dice::Dice;
 use fault::{Fault, Phases};
 use laws::Court;
-use sim::{Flaw, Options, Sim};
+use options::Options;
+use sim::Sim;
 
 /// The seeds to try: so many, or as the environment says.
 fn seeds(usually: u64) -> Vec<u64> {
@@ -42,9 +48,9 @@ fn seeds(usually: u64) -> Vec<u64> {
 fn world(fault: Fault, seed: u64) -> (Phases, Options) {
     let mut dice = Dice::new(seed, "world");
     let phases = fault.phases(dice.between(0.0, 120.0));
-    let mut origins = [0; sim::REGIONS.len()].map(|_: usize| 1 + dice.below(2) as usize);
+    let mut origins = [0; options::REGIONS.len()].map(|_: usize| 1 + dice.below(2) as usize);
     if fault == Fault::HalfKilled {
-        origins[sim::HIT] = 2;
+        origins[options::HIT] = 2;
     }
     let options = Options {
         origins,
@@ -79,11 +85,8 @@ fn hold(fault: Fault, usually: u64) {
         let (phases, options) = world(fault, seed);
         let told = format!("{:?} origins, retry after: {}", options.origins, options.retry_after);
         let sim = run(fault, seed, &phases, options);
-        assert!(sim.record.outcomes.len() > 500, "seed {seed}: nobody asked");
+        assert!(sim.record.outcomes.len() > 400, "seed {seed}: nobody asked");
         let broken = broken(fault, phases, &sim);
-        if let Ok(r) = std::env::var("TRACE") {
-            laws::trace(&sim.record, r.parse().unwrap(), phases.onset);
-        }
         assert!(
             broken.is_empty(),
             "fault {name}, seed {seed} ({told}):\n  {}\n  health:\n{}\
@@ -106,20 +109,33 @@ macro_rules! faults {
 }
 
 faults! {
-    nothing: Nothing, 4;
-    killed: Killed, 4;
-    half_killed: HalfKilled, 4;
-    stopped: Stopped, 4;
-    dropped: Dropped, 4;
-    storm: Storm, 4;
-    storm_unseen: StormUnseen, 4;
-    some_503: Some503, 4;
-    half_answers: HalfAnswers, 4;
-    slow: Slow, 4;
-    delay: Delay, 4;
-    flapping: Flapping, 2;
-    all_lost: AllLost, 4;
-    all_silent: AllSilent, 4;
-    uplink_lost: UplinkLost, 4;
-    application_fails: ApplicationFails, 4;
+    nothing: Nothing, 8;
+    killed: Killed, 8;
+    half_killed: HalfKilled, 8;
+    stopped: Stopped, 8;
+    dropped: Dropped, 8;
+    blip: Blip, 8;
+    storm: Storm, 8;
+    storm_unseen: StormUnseen, 8;
+    some_503: Some503, 8;
+    half_answers: HalfAnswers, 8;
+    slow: Slow, 8;
+    delay: Delay, 8;
+    flapping: Flapping, 3;
+    all_lost: AllLost, 8;
+    all_silent: AllSilent, 8;
+    uplink_lost: UplinkLost, 8;
+    application_fails: ApplicationFails, 3;
+    application_slow: ApplicationSlow, 2;
+}
+
+#[test]
+fn a_seed_is_a_world() {
+    let told = |seed| {
+        let (phases, options) = world(Fault::Stopped, seed);
+        let sim = run(Fault::Stopped, seed, &phases, options);
+        format!("{:?}", sim.record)
+    };
+    assert!(told(7) == told(7), "the same seed tells two stories");
+    assert!(told(7) != told(8), "seeds do not matter");
 }

@@ -78,8 +78,11 @@ pub(super) struct Way {
     pub(super) rtt_ms: f64,
     /// From when on it behaves how; the first from the beginning of time.
     pub(super) timeline: Vec<(Moment, Behaviour)>,
-    /// The share of packets lost each way besides.
+    /// The share of probes that is lost besides, and the share of those that take the next one along.
     pub(super) loss: f64,
+    pub(super) bursts: f64,
+    /// Whether the next one is lost too.
+    pub(super) losing: bool,
 }
 
 pub(super) struct Network {
@@ -120,8 +123,17 @@ impl Network {
     }
 
     fn loses(&mut self, origin: usize) -> bool {
-        let loss = self.ways[origin].loss;
-        loss > 0.0 && self.dice.chance(loss)
+        let Way { loss, bursts, losing, .. } = &mut self.ways[origin];
+        if std::mem::take(losing) {
+            return true;
+        }
+        if *loss <= 0.0 || !self.dice.chance(*loss) {
+            return false;
+        }
+        if self.dice.chance(*bursts) {
+            *losing = true;
+        }
+        true
     }
 
     /// A connection that is begun now.

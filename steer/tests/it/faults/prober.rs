@@ -10,8 +10,9 @@ use steer::signals::Observed;
 use steer::{Moment, Span, Table};
 
 use super::dice::Dice;
+use super::options::Options;
 use super::questions::{Asked, Question};
-use super::sim::{Event, Options};
+use super::sim::Event;
 use super::workers::Counts;
 
 /// An attempt of a request failed.
@@ -98,9 +99,10 @@ impl Prober {
         self.pauses.is_in(at)
     }
 
-    /// When something that came up in a pause happens. Timers first: that an answer has come meanwhile may be seen too late.
+    /// When something that came up in a pause happens. Timers come last: an event loop looks at its sockets before its clock, and
+    /// a question at its answer before its timer.
     pub(super) fn pause_ends(&self, event: &Event) -> Moment {
-        self.pauses.end + Span::from_nanos(u64::from(!event.is_timer()))
+        self.pauses.end + Span::from_nanos(u64::from(event.is_timer()))
     }
 }
 

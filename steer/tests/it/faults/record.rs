@@ -8,7 +8,10 @@ use steer::{Moment, Span};
 
 use super::attempts::How;
 use super::clients::{Due, Method};
-use super::sim::REGIONS;
+use super::options::REGIONS;
+
+/// Changes that are told.
+const TOLD: usize = 40;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -103,7 +106,9 @@ impl Record {
     /// What became of health, in words; times in ms from `onset`.
     pub(super) fn told(&self, onset: Moment) -> String {
         let mut told = String::new();
-        for Change { region, from, to, at } in &self.changes {
+        // The last ones explain most.
+        let from = self.changes.len().saturating_sub(TOLD);
+        for Change { region, from, to, at } in &self.changes[from..] {
             let ms = at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6;
             let (from, to) = (from.health.as_str(), to.health.as_str());
             let _ = writeln!(told, "    {ms:+9.1} ms  {}: {from} -> {to}", REGIONS[*region].0);

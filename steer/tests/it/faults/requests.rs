@@ -1,22 +1,19 @@
 //! The loop of a request: its attempts one after another, and beside a late one a second. Modelled after the proxy's
-//! `forward::attempts` and `forward::wait`.
+//! `forward::attempts`.
 
+use steer::Span;
 use steer::attempt::{Ending, Failed, Nature, Reach, next_placement, reach};
 use steer::decide::{Basis, decide, plan_in_lane};
 use steer::ids::PlacementId;
 use steer::pick::{OriginView, pick};
-use steer::signals::Health;
-use steer::{Moment, Span};
 
 use super::attempts::{Failure, How};
 use super::clients::{Due, Method};
+use super::options::Flaw;
 use super::record::End;
-use super::sim::{Event, Flaw, Sim, origin_id};
+use super::sim::{Sim, origin_id};
+use super::waiting::{LAST_HOPE, Wait};
 
-/// How long a request waits where nothing else is left to try, once its placement is down.
-const LAST_HOPE: Span = Span::from_secs(2);
-/// How long it waits for the budget to allow a second attempt.
-const BUDGET_WAIT: Span = Span::from_millis(25);
 /// What a request may take.
 pub(super) const DEADLINE: Span = Span::from_secs(5);
 
@@ -33,25 +30,15 @@ pub(super) struct Request {
     pub(super) due: Due,
     pub(super) worker: usize,
     pub(super) nature: Nature,
-    tried: Vec<usize>,
-    begun: u32,
-    reach: Reach,
+    pub(super) tried: Vec<usize>,
+    pub(super) begun: u32,
+    pub(super) reach: Reach,
     pub(super) first: Option<usize>,
     pub(super) second: Option<usize>,
     /// Of the attempt that came first in this race, which may have ended.
-    leader: usize,
-    wait: Wait,
+    pub(super) leader: usize,
+    pub(super) wait: Wait,
     pub(super) is_over: bool,
-}
-
-/// When a request that waits for an answer does something about it.
-#[derive(Debug, Default)]
-struct Wait {
-    alarm: Option<Moment>,
-    stamp: u32,
-    late_at: Option<Moment>,
-    may_hedge: bool,
-    hope_ends_at: Option<Moment>,
 }
 
 /// Where an attempt goes.
@@ -59,12 +46,6 @@ struct Wait {
 pub(super) struct Target {
     pub(super) origin: usize,
     pub(super) is_least_bad: bool,
-}
-
-enum Step {
-    Wait,
-    Second(Target),
-    Leave,
 }
 
 impl Sim {
@@ -137,178 +118,12 @@ impl Sim {
         self.start(attempt);
     }
 
-    fn begin(&mut self, id: usize, target: Target, kind: Kind) -> usize {
+    pub(super) fn begin(&mut self, id: usize, target: Target, kind: Kind) -> usize {
         self.requests[id].begun += 1;
         self.new_attempt(id, target, kind)
     }
 
-    /// Whether it may go on if it leaves the attempt that runs.
-    fn may_leave(&self, id: usize) -> bool {
-        let nature = self.requests[id].nature;
-        reach(Ending::Unanswered, nature, true, &self.retry) > Reach::Nowhere
-    }
-
-    fn set_alarm(&mut self, id: usize, at: Option<Moment>) {
-        let request = &mut self.requests[id];
-        let deadline = request.due.at + DEADLINE;
-        let alarm = at.into_iter().chain(request.wait.hope_ends_at).chain([deadline]).min();
-        request.wait.alarm = alarm;
-        request.wait.stamp += 1;
-        let stamp = request.wait.stamp;
-        if let Some(at) = alarm {
-            self.queue.push(at, Event::Alarm { request: id, stamp });
-        }
-    }
-
-    pub(super) fn alarm(&mut self, id: usize, stamp: u32) {
-        let request = &self.requests[id];
-        if !request.is_over && request.wait.stamp == stamp {
-            self.looks_up(id);
-        }
-    }
-
-    /// The health of a placement has changed.
-    pub(super) fn trouble(&mut self) {
-        for origin in 0..self.board.origins.len() {
-            let health = self.board.observed[self.placement_of(origin)].health;
-            if matches!(health, Health::Down | Health::Held) {
-                self.workers.iter_mut().for_each(|worker| worker.forget_idle(origin));
-            }
-        }
-        for id in std::mem::take(&mut self.listening) {
-            if !self.requests[id].is_over {
-                self.looks_up(id);
-            }
-        }
-    }
-
-    fn looks_up(&mut self, id: usize) {
-        let request = &self.requests[id];
-        if request.due.at + DEADLINE <= self.now {
-            return self.finish(id, End::Deadline);
-        }
-        if request.wait.late_at.is_some_and(|late| late <= self.now) && !self.listening.contains(&id) {
-            self.listening.push(id);
-        }
-        match self.step(id) {
-            Step::Wait => {}
-            Step::Second(target) => {
-                if let Some(second) = self.requests[id].second.take() {
-                    self.given_up(second);
-                    self.cancel(second);
-                }
-                let second = self.begin(id, target, Kind::Hedge);
-                self.requests[id].second = Some(second);
-                self.start(second);
-            }
-            Step::Leave => {
-                let leader = self.requests[id].leader;
-                let ending = self.ending_if_left(leader);
-                self.given_up(leader);
-                self.cancel(leader);
-                self.requests[id].first = None;
-                self.goes_on(id, leader, Failure { how: How::Abandoned, ending });
-            }
-        }
-    }
-
-    fn step(&mut self, id: usize) -> Step {
-        let request = &self.requests[id];
-        if request.wait.hope_ends_at.is_some_and(|ends| ends <= self.now) {
-            return Step::Leave;
-        }
-        let late_at = request.wait.late_at;
-        self.set_alarm(id, late_at.filter(|late| *late > self.now));
-        let request = &self.requests[id];
-        let leader = &self.attempts[request.leader];
-        if late_at.is_none_or(|late| late > self.now) || leader.target.is_least_bad {
-            return Step::Wait;
-        }
-        if let Some(second) = request.second {
-            return self.second_gives_way(id, second);
-        }
-        let origin = leader.target.origin;
-        let placement = self.placement_of(origin);
-        let (is_doubted, is_down) = self.in_trouble(origin);
-        let request = &mut self.requests[id];
-        let is_twice = may_hedge(request);
-        let hedges = std::mem::take(&mut request.wait.may_hedge);
-        let (begun, worker) = (request.begun, request.worker);
-        let may_leave = is_twice || is_down && self.may_leave(id);
-        if !may_leave || !(hedges || is_doubted) || (is_twice && self.has(Flaw::OneAttemptAtATime)) {
-            return Step::Wait;
-        }
-        self.tries(id, origin);
-        // One that leaves may go only as far as what it leaves behind allows.
-        let reach = if is_twice { Reach::Anywhere } else { self.reach_if_left(id) };
-        let next = (begun < self.retry.attempts).then(|| self.next_target(id, origin, reach)).flatten();
-        let Some(next) = next else {
-            if is_down {
-                let now = self.now;
-                let ends = *self.requests[id].wait.hope_ends_at.get_or_insert(now + LAST_HOPE);
-                self.set_alarm(id, Some(ends));
-            }
-            return Step::Wait;
-        };
-        if !is_twice {
-            return Step::Leave;
-        }
-        let (budgets, now) = (self.budgets, self.now);
-        let worker = &mut self.workers[worker];
-        if hedges && worker.may_hedge(placement, budgets, now) {
-            return Step::Second(next);
-        }
-        if is_doubted && worker.may_retry(placement, budgets, now) {
-            return Step::Second(next);
-        }
-        if is_doubted {
-            self.set_alarm(id, Some(now + BUDGET_WAIT));
-        }
-        Step::Wait
-    }
-
-    /// Whether the placement of an origin is doubted, and whether it is down.
-    fn in_trouble(&self, origin: usize) -> (bool, bool) {
-        match self.board.observed[self.placement_of(origin)].health {
-            Health::Suspect => (true, false),
-            Health::Down | Health::Held => (true, true),
-            Health::Unknown | Health::Up | Health::Recovering => (false, false),
-        }
-    }
-
-    /// A second attempt that has met the same trouble as the first makes room for one elsewhere.
-    fn second_gives_way(&mut self, id: usize, second: usize) -> Step {
-        let request = &self.requests[id];
-        let (begun, worker) = (request.begun, request.worker);
-        let first = request.first.map(|first| self.attempts[first].target.origin);
-        let origin = self.attempts[second].target.origin;
-        let is_stuck = self.in_trouble(origin).0 && first.is_none_or(|first| self.in_trouble(first).0);
-        if !is_stuck || begun >= self.retry.attempts || self.has(Flaw::SecondStays) {
-            return Step::Wait;
-        }
-        self.tries(id, origin);
-        let Some(next) = self.next_target(id, origin, Reach::Anywhere) else { return Step::Wait };
-        let (placement, budgets, now) = (self.placement_of(origin), self.budgets, self.now);
-        if self.workers[worker].may_retry(placement, budgets, now) {
-            return Step::Second(next);
-        }
-        self.set_alarm(id, Some(now + BUDGET_WAIT));
-        Step::Wait
-    }
-
-    /// How an attempt ends that is left: a request of which nothing was written cannot have run.
-    fn ending_if_left(&self, attempt: usize) -> Ending {
-        let is_sent = self.attempts[attempt].dispatched.is_some() || self.has(Flaw::LeftIsSent);
-        if is_sent { Ending::Unanswered } else { Ending::NotSent }
-    }
-
-    fn reach_if_left(&self, id: usize) -> Reach {
-        let request = &self.requests[id];
-        let ending = self.ending_if_left(request.leader);
-        request.reach.min(reach(ending, request.nature, true, &self.retry))
-    }
-
-    fn tries(&mut self, id: usize, origin: usize) {
+    pub(super) fn tries(&mut self, id: usize, origin: usize) {
         let tried = &mut self.requests[id].tried;
         if !tried.contains(&origin) {
             tried.push(origin);
@@ -316,7 +131,7 @@ impl Sim {
     }
 
     /// Where the next attempt goes, after or beside one at `from`, decided anew.
-    fn next_target(&mut self, id: usize, from: usize, reach: Reach) -> Option<Target> {
+    pub(super) fn next_target(&mut self, id: usize, from: usize, reach: Reach) -> Option<Target> {
         let request = &self.requests[id];
         let planned = self
             .with_world(request.due.client, |world, lane, client| plan_in_lane(world, lane, client, &mut ()));
@@ -371,7 +186,7 @@ impl Sim {
     }
 
     /// Nothing runs any more: on with another attempt, if one may follow.
-    fn goes_on(&mut self, id: usize, attempt: usize, failure: Failure) {
+    pub(super) fn goes_on(&mut self, id: usize, attempt: usize, failure: Failure) {
         let Target { origin, .. } = self.attempts[attempt].target;
         self.tries(id, origin);
         let request = &mut self.requests[id];
@@ -390,14 +205,14 @@ impl Sim {
         let is_free = matches!(failure.ending, Ending::NotSent | Ending::Unprocessed);
         let placement = self.placement_of(origin);
         let (worker, budgets, now) = (self.requests[id].worker, self.budgets, self.now);
-        if is_free || self.workers[worker].may_retry(placement, budgets, now) {
+        if is_free || self.has(Flaw::NoBudget) || self.workers[worker].may_retry(placement, budgets, now) {
             self.race(id, next);
         } else {
             self.finish(id, End::BudgetSpent);
         }
     }
 
-    fn finish(&mut self, id: usize, end: End) {
+    pub(super) fn finish(&mut self, id: usize, end: End) {
         let request = &mut self.requests[id];
         request.is_over = true;
         let running = [request.first.take(), request.second.take()];
@@ -408,6 +223,6 @@ impl Sim {
 }
 
 /// Whether a second attempt may run beside the first.
-fn may_hedge(request: &Request) -> bool {
+pub(super) fn may_hedge(request: &Request) -> bool {
     request.nature.is_safe() && request.due.method == Method::Get
 }

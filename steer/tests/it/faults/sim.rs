@@ -11,13 +11,13 @@ use steer::ids::{LaneId, OriginId, PlacementId};
 use steer::ranking::{Ranked, Ranking};
 use steer::retry::{Budgets, Retry};
 use steer::signals::{Observed, Signals};
-use steer::spec::{KeyScope, PlacementSpec, RetrySpec, Spec, Steering};
 use steer::{Moment, Pop, Span, Table};
 
 use super::attempts::{Attempt, Ended};
 use super::clients::{Clients, Due};
 use super::dice::Dice;
 use super::network::{Behaviour, Network, Way};
+use super::options::{Flaw, Options, REGIONS, table};
 use super::prober::{Failure, Prober};
 use super::questions::Step;
 use super::queue::Queue;
@@ -25,16 +25,12 @@ use super::record::Record;
 use super::requests::Request;
 use super::workers::Worker;
 
-/// Name and round trip in ms. The first is everybody's nearest, and the one that most faults hit.
-pub(super) const REGIONS: [(&str, f64); 3] = [("near", 5.0), ("middle", 30.0), ("far", 80.0)];
-/// The region that faults hit.
-pub(super) const HIT: usize = 0;
 /// Between what one thread does and another notices.
 const HAND_OVER: Span = Span::from_nanos(100_000);
 const WORKERS: u32 = 2;
 
 /// What may happen.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     Arrival(Due),
     /// A new connection of an attempt was made, or not.
@@ -96,63 +92,6 @@ pub(super) enum Event {
     ReferenceHeard,
 }
 
-/// Something that is switched off or done wrong, to see that the laws notice.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Flaw {
-    /// No second attempt beside a late one, whether its placement is doubted or not.
-    OneAttemptAtATime,
-    /// A second attempt that waits in a doubted placement is waited for.
-    SecondStays,
-    /// A request that leaves an attempt counts as sent, whether or not it was.
-    LeftIsSent,
-    /// A connection that got no answer in time is news of when that time was up.
-    TimeoutIsNews,
-    /// What was asked in an outage of the uplink counts as lost once that is over.
-    OutageIsForgotten,
-    NoAccrual,
-    /// POSTs are repeated as if they were GETs.
-    PostsAreSafe,
-    /// Repetitions are not counted.
-    NoBudget,
-}
-
-/// What differs between worlds.
-#[derive(Clone, Debug)]
-pub(super) struct Options {
-    pub(super) flaw: Option<Flaw>,
-    pub(super) per_second: f64,
-    pub(super) networks: u32,
-    pub(super) origins: [usize; REGIONS.len()],
-    /// How many of the regions there are.
-    pub(super) regions: std::ops::Range<usize>,
-    /// Whether references are configured, and answer.
-    pub(super) references: Option<bool>,
-    /// 503s say when to come back.
-    pub(super) retry_after: bool,
-    pub(super) ramp_delay: Span,
-    /// The share of packets lost each way.
-    pub(super) loss: f64,
-    /// Pauses of the prober's thread an hour.
-    pub(super) pauses_an_hour: f64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            flaw: None,
-            per_second: 500.0,
-            networks: 400,
-            origins: [1; REGIONS.len()],
-            regions: 0..REGIONS.len(),
-            references: None,
-            retry_after: false,
-            ramp_delay: Span::ZERO,
-            loss: 0.0,
-            pauses_an_hour: 0.0,
-        }
-    }
-}
-
 /// What workers see of health.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -212,7 +151,13 @@ impl Sim {
             for origin in 0..options.origins[region] {
                 let mut timeline = timeline(region, origin);
                 timeline.insert(0, (Moment::default(), Behaviour::Well));
-                ways.push(Way { rtt_ms: REGIONS[region].1, timeline, loss: options.loss });
+                ways.push(Way {
+                    rtt_ms: REGIONS[region].1,
+                    timeline,
+                    loss: options.loss,
+                    bursts: options.bursts,
+                    losing: false,
+                });
             }
         }
         let (origins, placements) = (table.origins.len(), table.placements.len());
@@ -379,20 +324,6 @@ impl Event {
     pub(super) const fn is_timer(&self) -> bool {
         matches!(self, Self::Round { .. } | Self::Burst { .. } | Self::ProbeDue { .. } | Self::Look)
     }
-}
-
-/// One pool in all regions, one route; keys of requests are known within a region.
-fn table(options: &Options) -> Table {
-    let regions: Vec<(&str, f64, f64)> =
-        options.regions.clone().map(|region| (REGIONS[region].0, 0.0, region as f64)).collect();
-    let mut spec: Spec = crate::world::spec(&regions, Steering::Latency);
-    spec.pools[0].probe.interval = Span::from_millis(50);
-    for (placement, region) in spec.pools[0].placements.iter_mut().zip(options.regions.clone()) {
-        let origins = (0..options.origins[region]).map(|origin| format!("10.0.{region}.{origin}:80"));
-        *placement = PlacementSpec { origins: origins.collect(), ..placement.clone() };
-    }
-    spec.routes[0].retry = Some(RetrySpec { idempotency_key: KeyScope::Region, ..RetrySpec::default() });
-    Table::compile(&spec).unwrap_or_else(|defects| panic!("{defects:?}"))
 }
 
 pub(super) fn origin_id(index: usize) -> OriginId {
