@@ -116,7 +116,8 @@ impl Sim {
             .any(|(other, kept)| other != placement && kept.observed.is_usable());
         let kept = &mut self.prober.kept[placement];
         let before = kept.machine.origins()[at].health();
-        let around = Surroundings { is_last: !is_other_usable, patience };
+        let heard = self.prober.uplink.last_heard();
+        let around = Surroundings { is_last: !is_other_usable, patience, heard };
         let observed = kept.machine.on(at, event, self.now, around);
         self.show_origins(placement);
         let after = self.prober.kept[placement].machine.origins()[at].health();
