@@ -146,6 +146,11 @@ async fn run(
         is_grpc: record.is_grpc,
         deadline: deadline(&target, &record, head, travel),
     };
+    if !sent.nature.is_safe() && worker.uplink.is_suspected() {
+        // It would be written to nobody, and then may have run.
+        linger(&body);
+        return refuse(record, &Refused::UPLINK);
+    }
     let (end, begun) = sent.run(target, &mut record).await;
     let (nature, deadline) = (sent.nature, sent.deadline);
     let (target, answer, reason) = match end {
@@ -168,7 +173,9 @@ async fn run(
         }
         End::Deadline => {
             linger(&body);
-            return refuse(record, &Refused::DEADLINE);
+            // One that may have run and must not run twice is told that it took too long, not that it may come again.
+            let is_clear = nature.is_safe() && worker.uplink.is_suspected();
+            return refuse(record, if is_clear { &Refused::UPLINK } else { &Refused::DEADLINE });
         }
     };
     body.release();

@@ -14,6 +14,8 @@ use crate::worker::Target;
 
 /// How long a request waits where nothing else is left to try, once its placement is down.
 const LAST_HOPE: Duration = Duration::from_secs(2);
+/// How often a late one looks again, whether or not it was told of anything.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long it waits for the budget to allow a second attempt.
 const BUDGET_WAIT: Duration = Duration::from_millis(25);
 
@@ -76,8 +78,16 @@ impl Wait {
         if self.hope_ends_at.is_some_and(|ends| ends <= now) {
             return Step::Leave;
         }
-        self.set_alarm(self.late_at.filter(|late| *late > now));
-        if !self.listens(now) || second_runs || target.is_least_bad {
+        let is_late = self.listens(now);
+        self.set_alarm(self.late_at.map(|late| if is_late { now + LOOK_AGAIN } else { late }));
+        if !is_late || target.is_least_bad {
+            return Step::Wait;
+        }
+        if sent.worker.uplink.is_suspected() && sent.may_leave(target) {
+            // Wherever it was sent, nothing answers.
+            self.hope_ends_at.get_or_insert(now + LAST_HOPE);
+        }
+        if second_runs {
             return Step::Wait;
         }
         let health = target.origin.placement.health();

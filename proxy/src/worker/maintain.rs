@@ -30,6 +30,10 @@ pub(crate) async fn maintain(worker: Rc<Worker>) {
             log.flush();
         }
         worker.view.borrow_mut().settle();
+        if worker.uplink.is_suspected() {
+            // What is under way on them is lost, and what is written to them may be told to nobody.
+            worker.view.borrow().known().for_each(|origin| origin.forget_idle());
+        }
         enforce_states(&worker);
         close_old(&worker);
         warm_up(&worker);
