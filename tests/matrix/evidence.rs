@@ -106,9 +106,18 @@ impl Evidence {
     /// count too.
     pub(crate) fn last_sent_ms(&self, from_ms: f64, tried: bool) -> Option<f64> {
         let is_meanwhile = |at_ms: &f64| *at_ms >= from_ms && *at_ms < self.events.lifted_ms;
+        // Calls have a pool of their own with few requests, in which as many failures take longer to come together.
+        let calls: BTreeSet<u32> = self
+            .outcomes
+            .iter()
+            .filter(|outcome| self.fault.accrues() && outcome.method == Method::Grpc)
+            .map(|outcome| outcome.id)
+            .collect();
         let there = self.sightings.iter().filter(|(region, _)| *region == HIT);
+        let there = there.filter(|(_, sighting)| !calls.contains(&sighting.id));
         let seen = there.map(|(_, sighting)| sighting.at_ms).filter(is_meanwhile);
-        let attempts = self.logged.iter().flat_map(|logged| &logged.attempts);
+        let logged = self.logged.iter().filter(|logged| logged.id.is_none_or(|id| !calls.contains(&id)));
+        let attempts = logged.flat_map(|logged| &logged.attempts);
         let logged = attempts
             .filter(|attempt| attempt.region == HIT && (tried || attempt.is_sent))
             .map(|attempt| attempt.began_ms)

@@ -174,19 +174,19 @@ impl Fault {
     pub(crate) const fn phases(self, is_short: bool) -> Phases {
         let during_ms = match (self, is_short) {
             (Self::Flapping, _) => 4.0 * 2.0 * self.flap_ms(is_short),
-            (Self::Rolling, false) => 15_000.0,
+            (Self::Rolling, false) => 12_000.0,
             (Self::Rolling, true) => 9_000.0,
-            (Self::HalfAnswers | Self::Some503 | Self::Slow | Self::Delay, false) => 8_000.0,
+            (Self::HalfAnswers | Self::Some503 | Self::Slow | Self::Delay, false) => 5_000.0,
             // Three times the second that is promised.
             (Self::HalfAnswers | Self::Some503 | Self::Slow | Self::Delay, true) => 3_300.0,
             // Longer than the deadline.
             (Self::UplinkLost, false) => 7_000.0,
-            (_, false) => 5_000.0,
+            (_, false) => 3_000.0,
             (Self::UplinkLost, true) => 3_800.0,
             (_, true) => 1_100.0,
         };
         match is_short {
-            false => Phases { before_ms: 2_000.0, during_ms, after_ms: 4_000.0 },
+            false => Phases { before_ms: 2_000.0, during_ms, after_ms: 2_500.0 },
             // Long enough for what is left over to show.
             true if matches!(self, Self::UplinkLost) => {
                 Phases { before_ms: 700.0, during_ms, after_ms: 2_000.0 }
@@ -207,6 +207,15 @@ impl Fault {
     /// How long a flapping region is away, and there.
     pub(crate) const fn flap_ms(self, is_short: bool) -> f64 {
         if is_short { 700.0 } else { 2_000.0 }
+    }
+
+    /// Whether it is told from requests that go wrong one by one, and so the sooner the more there are. The load of all other
+    /// methods is in one pool, and times are promised for that.
+    pub(crate) const fn accrues(self) -> bool {
+        matches!(
+            self,
+            Self::HalfAnswers | Self::Storm | Self::StormUnseen | Self::Some503 | Self::Slow | Self::Delay
+        )
     }
 
     pub(crate) const fn promise(self) -> Promise {

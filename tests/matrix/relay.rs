@@ -3,7 +3,7 @@
 //! Beyond what `nearside::relay` does for the demo, it falls silent, resets, counts who was asked for what, and carries on to
 //! another process after a restart. Connecting itself costs no round trip: the kernel answers it.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -119,7 +119,11 @@ impl Relay {
         loop {
             let wants = !matches!(states.borrow_and_update().way, Way::Closed | Way::Leaving);
             match (&listener, wants) {
-                (Some(_), false) => listener = None,
+                (Some(_), false) => {
+                    if let Some(listener) = listener.take() {
+                        self.close(listener);
+                    }
+                }
                 (None, true) => {
                     listener = self.bind_again();
                     if listener.is_none() {
@@ -143,6 +147,32 @@ impl Relay {
                 },
             }
         }
+    }
+
+    /// Closes the port. Whoever is connected already, as far as the kernel is concerned, has perhaps sent something.
+    fn close(self: &Arc<Self>, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        let is_leaving = self.state.borrow().way == Way::Leaving;
+        while let Ok((stream, _)) = listener.accept() {
+            let _ = stream.set_nonblocking(true);
+            match TcpStream::from_std(stream) {
+                Ok(stream) if is_leaving => drop(tokio::spawn(self.clone().carry(stream))),
+                Ok(stream) => self.turn_away(stream, &mut Scanner::default()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Resets a connection. What was written to it by now was sent, though nobody reads it.
+    fn turn_away(&self, stream: TcpStream, scanner: &mut Scanner) {
+        // The runtime may not have heard yet that something is there to be read; the kernel has.
+        let Ok(mut stream) = stream.into_std() else { return };
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while let Ok(bytes @ 1..) = stream.read(&mut chunk) {
+            self.see(scanner, &chunk[..bytes]);
+        }
+        // Dropping a socket resets its connection instead of closing it in good order.
+        let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     }
 
     /// The same port; connections that linger in the kernel do not keep it.
@@ -180,13 +210,7 @@ impl Relay {
             }
             let _ = socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO));
         }
-        // What the edge has written by now was sent, though nobody reads it.
-        let mut chunk = vec![0; CHUNK_BYTES];
-        while let Ok(bytes @ 1..) = near.try_read(&mut chunk) {
-            self.see(&mut scanner, &chunk[..bytes]);
-        }
-        // Dropping a socket resets its connection instead of closing it in good order.
-        let _ = socket2::SockRef::from(&near).set_linger(Some(Duration::ZERO));
+        self.turn_away(near, &mut scanner);
     }
 
     fn see(&self, scanner: &mut Scanner, bytes: &[u8]) {
@@ -265,5 +289,25 @@ mod tests {
             [0, 1, 200, 201, 1_000, 2_900, 6_300].map(again),
             [0, 200, 200, 600, 1_400, 3_000, 12_600]
         );
+    }
+    #[tokio::test]
+    async fn what_a_closing_port_had_not_taken_yet_was_sent() {
+        use std::io::Write;
+        let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let clock = Clock::starting_in(Duration::ZERO);
+        let round_trip = Duration::from_millis(1);
+        for way in [Way::Closed, Way::Resetting] {
+            let address = origin.local_addr().unwrap();
+            let relay = Relay::start("127.0.0.1", address, round_trip, clock).await.unwrap();
+            // The relay has had no turn since then: the kernel alone has accepted.
+            let mut client = std::net::TcpStream::connect(relay.address).unwrap();
+            client.write_all(b"POST / HTTP/1.1\r\nx-matrix-id: 7\r\n\r\n").unwrap();
+            relay.set(way);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let seen: Vec<u32> = relay.sightings().iter().map(|seen| seen.id).collect();
+            assert_eq!(seen, [7], "{way:?}");
+            let error = client.read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{way:?}");
+        }
     }
 }

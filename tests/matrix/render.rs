@@ -238,6 +238,9 @@ const NATURE: &str = "
   Streams and large answers meet this more often than small ones.
 - A WebSocket through the dead region is cut; its client connects again, elsewhere.
 - While no region is left there is nothing but a clear 503, in time.
+- A region that fails some requests while its probes are well is found out by counting: seven failures at once, or some forty requests
+  of which a fifth fails, whatever time they take. gRPC calls have a pool of their own here, with a fourteenth of the requests; the
+  time until no new request goes there is that of the pool with all the others.
 
 Whether a request had been sent is not taken from the edge's word: what passes on the way to the region is read there, and origins tell
 what they carried out. Only where the way is encrypted or HTTP/2, the edge's access log has to do. A connection is made without the

@@ -79,12 +79,7 @@ impl Sim {
         let is_accused = !self.has(Flaw::NoAccrual) && self.accrue(failure);
         self.show_excesses();
         let connection = failure.connection;
-        let event = match failure.kind {
-            FailureKind::Bad => None,
-            FailureKind::Unreachable | FailureKind::Broken => Some(Happened::Refused { connection }),
-            // Silence since then; whatever was heard meanwhile contradicts it.
-            FailureKind::Silent => Some(Happened::ProbeLost { sent: failure.began, connection }),
-        };
+        let event = (failure.kind != FailureKind::Bad).then_some(Happened::Refused { connection });
         let is_suspect = event.is_some_and(|event| self.happened(failure.origin, event, around));
         if is_suspect || is_accused {
             self.burst(failure.origin, 0);

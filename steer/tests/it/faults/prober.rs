@@ -27,10 +27,8 @@ pub(super) struct Failure {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum FailureKind {
-    /// No connection could be made: somebody said so.
+    /// No connection could be made.
     Unreachable,
-    /// No connection could be made in time.
-    Silent,
     /// A connection that had just been made broke before an answer.
     Broken,
     /// It ended badly in another way.
