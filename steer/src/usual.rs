@@ -5,12 +5,18 @@
 //! buckets that grow by a fifth. Old samples fade by halves, so that a class follows its application over minutes and not over
 //! the seconds in which something goes wrong.
 //!
+//! A young class has few samples, and a tenth of a second of late answers would teach it that late is usual before anybody could
+//! tell that they are late. So of what is slow for the class only every fourth counts: what a fifth of the answers are is learnt
+//! all the same ([`crate::health::Slowness`] proves no less than that), only later.
+//!
 //! Percentiles are upper ends of buckets: at most a fifth too high, never too low. Until [`ENOUGH`] samples there are none.
 
 /// Samples before a class says anything.
 pub const ENOUGH: u32 = 64;
 /// Samples at which all counts are halved.
 const FADE_AT: u32 = 8192;
+/// Of slow samples, one in so many counts.
+const SLOW_COUNTS_ONE_IN: u32 = 4;
 /// Buckets per doubling, as a power of two.
 const SUB_BITS: u32 = 2;
 /// Up to 2^27 µs, two minutes.
@@ -21,6 +27,8 @@ const BUCKETS: usize = (27 << SUB_BITS) as usize;
 pub struct Usual {
     counts: [u16; BUCKETS],
     total: u32,
+    /// Slow samples so far.
+    slow: u32,
     /// Until the next look at the percentiles.
     due: u32,
     median_us: u64,
@@ -29,7 +37,7 @@ pub struct Usual {
 
 impl Default for Usual {
     fn default() -> Self {
-        Self { counts: [0; BUCKETS], total: 0, due: ENOUGH, median_us: 0, p95_us: 0 }
+        Self { counts: [0; BUCKETS], total: 0, slow: 0, due: ENOUGH, median_us: 0, p95_us: 0 }
     }
 }
 
@@ -42,10 +50,25 @@ pub struct Percentiles {
     pub p95_us: u64,
 }
 
+impl Percentiles {
+    /// Whether an answer that began after so long is slow: half as long again as nineteen in twenty take, so that a class that is
+    /// as usual has hardly any.
+    #[must_use]
+    pub const fn is_slow(self, us: u64) -> bool {
+        us > self.p95_us + self.p95_us / 2 + 1_000
+    }
+}
+
 impl Usual {
     /// An answer began after so long.
     #[inline]
     pub fn add(&mut self, us: u64) {
+        if self.percentiles().is_some_and(|usual| usual.is_slow(us)) {
+            self.slow = self.slow.wrapping_add(1);
+            if !self.slow.is_multiple_of(SLOW_COUNTS_ONE_IN) {
+                return;
+            }
+        }
         let bucket = bucket(us);
         self.counts[bucket] = self.counts[bucket].saturating_add(1);
         self.total += 1;
@@ -136,6 +159,24 @@ mod tests {
         assert_eq!(usual.percentiles(), before);
         (0..30_000).for_each(|_| usual.add(56_000));
         assert!(usual.percentiles().unwrap().median_us > 50_000, "what lasts does");
+    }
+
+    #[test]
+    fn a_young_class_does_not_learn_trouble_faster_than_that_is_proved() {
+        let mut usual = Usual::default();
+        (0..400).for_each(|_| usual.add(7_000));
+        let before = usual.percentiles().unwrap();
+        (0..60).for_each(|_| usual.add(300_000));
+        assert_eq!(usual.percentiles(), Some(before));
+        assert!(before.is_slow(300_000) && !before.is_slow(7_000));
+    }
+
+    #[test]
+    fn what_a_fifth_of_the_answers_take_is_usual_even_if_the_first_ones_did_not() {
+        let mut usual = Usual::default();
+        (0..ENOUGH).for_each(|_| usual.add(7_000));
+        (0..5_000).for_each(|step| usual.add(if step % 5 == 0 { 100_000 } else { 7_000 }));
+        assert!(!usual.percentiles().unwrap().is_slow(100_000));
     }
 
     #[test]

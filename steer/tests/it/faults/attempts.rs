@@ -123,8 +123,7 @@ impl Sim {
         }
         let began = attempt.opened;
         self.ewma_failed(id, began);
-        let is_silence = how == Ended::ConnectTimeout && !self.has(Flaw::TimeoutIsNews);
-        self.report(id, if is_silence { FailureKind::Silent } else { FailureKind::Unreachable }, began);
+        self.report(id, FailureKind::Unreachable, began);
         let how = if how == Ended::Refused { How::Connect } else { How::ConnectTimeout };
         self.fails(id, Failure { how, ending: Ending::NotSent });
     }

@@ -38,11 +38,6 @@ fn what_was_left_before_it_was_sent_may_go_on() {
 }
 
 #[test]
-fn a_silence_is_no_news_of_its_end() {
-    shows(Flaw::TimeoutIsNews, Fault::Blip, "fell", |_| ());
-}
-
-#[test]
 fn an_outage_of_the_uplink_is_remembered_after_it() {
     shows(Flaw::OutageIsForgotten, Fault::UplinkLost, "although the uplink was suspected", |_| ());
 }

@@ -7,6 +7,7 @@ use steer::{Moment, Span};
 
 use super::options::Flaw;
 use super::prober::{Failure, FailureKind};
+use super::record::Change;
 use super::sim::{Event, Sim};
 
 const HEALTH_TICK: Span = Span::from_millis(100);
@@ -35,7 +36,10 @@ impl Sim {
         self.board.last_success[placement] = self.board.last_success[placement].max(Some(now));
         self.heard_at(now);
         let event = if was_late { Happened::ProbeLate } else { Happened::ProbeOk };
-        self.happened(origin, event, self.prober.lateness.patience());
+        self.happened(origin, event, self.prober.around());
+        if !was_late {
+            self.settle(placement, now - took);
+        }
         let (estimate, ms) = (&mut self.prober.estimates[origin], took.as_millis_f64());
         let has_shifted = if was_late { estimate.add_late(ms, now) } else { estimate.add(ms, now) };
         if has_shifted {
@@ -59,11 +63,11 @@ impl Sim {
         if self.excuses(sent) {
             return false;
         }
-        let patience = self.prober.lateness.patience();
+        let around = self.prober.around();
         if let Some(at) = self.last_served(origin) {
-            self.happened(origin, Happened::Served { at }, patience);
+            self.happened(origin, Happened::Served { at }, around);
         }
-        self.happened(origin, Happened::ProbeLost { sent, connection }, patience)
+        self.happened(origin, Happened::ProbeLost { sent, connection }, around)
     }
 
     /// An attempt of a request failed.
@@ -71,18 +75,13 @@ impl Sim {
         if self.excuses(failure.began) {
             return;
         }
-        if !self.has(Flaw::NoAccrual) {
-            self.accrue(failure);
-        }
+        let around = self.prober.around();
+        let is_accused = !self.has(Flaw::NoAccrual) && self.accrue(failure);
         self.show_excesses();
         let connection = failure.connection;
-        let event = match failure.kind {
-            FailureKind::Bad => return,
-            FailureKind::Unreachable | FailureKind::Broken => Happened::Refused { connection },
-            // Silence since then; whatever was heard meanwhile contradicts it.
-            FailureKind::Silent => Happened::ProbeLost { sent: failure.began, connection },
-        };
-        if self.happened(failure.origin, event, self.prober.lateness.patience()) {
+        let event = (failure.kind != FailureKind::Bad).then_some(Happened::Refused { connection });
+        let is_suspect = event.is_some_and(|event| self.happened(failure.origin, event, around));
+        if is_suspect || is_accused {
             self.burst(failure.origin, 0);
         }
     }
@@ -105,7 +104,7 @@ impl Sim {
     }
 
     /// Something happened to an origin. Whether it has just become suspect.
-    pub(super) fn happened(&mut self, origin: usize, event: Happened, patience: u32) -> bool {
+    pub(super) fn happened(&mut self, origin: usize, event: Happened, around: Surroundings) -> bool {
         let placement = self.placement_of(origin);
         let at = origin - self.table.placements[placement].origins.start;
         let is_other_usable = self
@@ -116,8 +115,7 @@ impl Sim {
             .any(|(other, kept)| other != placement && kept.observed.is_usable());
         let kept = &mut self.prober.kept[placement];
         let before = kept.machine.origins()[at].health();
-        let heard = self.prober.uplink.last_heard();
-        let around = Surroundings { is_last: !is_other_usable, patience, heard };
+        let around = Surroundings { is_last: !is_other_usable, ..around };
         let observed = kept.machine.on(at, event, self.now, around);
         self.show_origins(placement);
         let after = self.prober.kept[placement].machine.origins()[at].health();
@@ -141,6 +139,7 @@ impl Sim {
         let is_out = |health| matches!(health, Health::Down | Health::Held);
         if !is_out(before.health) && is_out(observed.health) {
             kept.accrual.forget(self.now);
+            kept.accused = None;
         }
         let whole = most_recovered(self.prober.kept.iter().map(|kept| kept.observed));
         for (shown, kept) in self.board.observed.iter_mut().zip(&self.prober.kept) {
@@ -149,7 +148,8 @@ impl Sim {
         self.hand_over(Event::Trouble);
         if before.health != observed.health {
             let region = self.options.regions.start + placement;
-            self.record.changed(region, before, observed, self.now);
+            let is_ejected = self.prober.kept[placement].machine.is_ejected(self.now);
+            self.record.changed(Change { region, from: before, to: observed, at: self.now, is_ejected });
         }
     }
 
@@ -161,6 +161,7 @@ impl Sim {
             self.record.suspected_uplink(now);
             let since = self.prober.uplink.silent_since().unwrap_or(now);
             for placement in placements.clone() {
+                self.prober.kept[placement].accused = None;
                 let observed = self.prober.kept[placement].machine.doubt(since);
                 self.show_origins(placement);
                 self.publish(placement, observed);

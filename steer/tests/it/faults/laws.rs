@@ -149,7 +149,7 @@ impl Court<'_> {
         let is_hit = |region: usize| self.fault.is_everywhere() || region == HIT;
         let may_fall = self.fault.promise().falls;
         // Requests that fail in a blip may accrue, but nobody may be proved dead by one.
-        let is_judged = |fall: &&Change| self.fault != Fault::Blip || fall.from.health == Health::Suspect;
+        let is_judged = |fall: &&Change| self.fault != Fault::Blip || !fall.is_ejected;
         let falls: Vec<Change> = self.record.falls().filter(is_judged).copied().collect();
         for fall in &falls {
             let (name, ms) = (REGIONS[fall.region].0, self.ms(fall.at));

@@ -16,8 +16,6 @@ pub(super) enum Flaw {
     SecondStays,
     /// A request leaves an attempt wherever it may go from there, and as if it had been sent.
     LeavesBlindly,
-    /// A connection that got no answer in time is news of when that time was up.
-    TimeoutIsNews,
     /// What was asked in an outage of the uplink counts as lost once that is over.
     OutageIsForgotten,
     /// A gateway's error counts as service, which contradicts lost probes.

@@ -1,10 +1,11 @@
 //! What the prober makes of requests' outcomes. Modelled after the proxy's `probe::outcomes`.
 
-use steer::Span;
 use steer::health::{
-    Accrual, Event as Happened, Excess, Guard, Judgement, OriginHealth, Other, Slowness, is_common, may_eject,
+    Accrual, Event as Happened, Excess, Guard, Judgement, OriginHealth, Other, Slowness, Surroundings,
+    is_common, may_eject,
 };
 use steer::signals::Health;
+use steer::{Moment, Span};
 
 use super::prober::{Failure, Kept};
 use super::sim::{Event, Sim};
@@ -32,7 +33,7 @@ impl Sim {
         }
         for origin in doubted {
             if let Some(at) = self.last_served(origin) {
-                self.happened(origin, Happened::Served { at }, 1);
+                self.happened(origin, Happened::Served { at }, Surroundings::default());
             }
         }
         for placement in slow {
@@ -61,14 +62,14 @@ impl Sim {
         (new.answered, kept.slowness.answered(new.judged, new.slow, new.excess_us, self.now))
     }
 
-    /// An attempt failed.
-    pub(super) fn accrue(&mut self, failure: &Failure) {
+    /// An attempt failed. Whether that accuses its placement, so that a burst of probes should settle it.
+    pub(super) fn accrue(&mut self, failure: &Failure) -> bool {
         let placement = self.placement_of(failure.origin);
         let (_, is_slow) = self.take_answers(placement);
         let now = self.now;
         let is_trusted = self.board.origins[failure.origin].is_trusted();
         let kept = &mut self.prober.kept[placement];
-        let judged = if is_trusted && kept.observed.is_usable() {
+        let judged = if is_trusted && kept.observed.is_usable() && kept.accused.is_none() {
             kept.accrual.failed(failure.client, 1, failure.began, now)
         } else {
             Judgement::Ignored
@@ -77,20 +78,31 @@ impl Sim {
             self.judge_slow(placement);
         }
         let guard = match judged {
-            Judgement::Ignored | Judgement::Counted => return,
-            Judgement::TooFewClients(_) => Guard::Clients,
+            Judgement::Ignored | Judgement::Counted => return false,
+            Judgement::TooFewClients(_) => Err(Guard::Clients),
             Judgement::Proved(_) => {
                 let others = self.others(placement, |other| other.accrual.failing_share(now));
-                match may_eject(&others, Accrual::least_proved_share()) {
-                    Err(guard) => guard,
-                    Ok(()) => {
-                        let observed = self.prober.kept[placement].machine.eject(now);
-                        return self.publish(placement, observed);
-                    }
-                }
+                may_eject(&others, Accrual::least_proved_share())
             }
         };
-        self.prober.kept[placement].guarded = Some(guard);
+        let kept = &mut self.prober.kept[placement];
+        kept.guarded = guard.err();
+        if guard.is_err() {
+            return false;
+        }
+        let observed = kept.machine.accuse();
+        self.publish(placement, observed);
+        self.prober.kept[placement].accused = Some(now);
+        true
+    }
+
+    /// A probe that was sent at `sent` was answered in time: who was accused before that does live, and fails.
+    pub(super) fn settle(&mut self, placement: usize, sent: Moment) {
+        let kept = &mut self.prober.kept[placement];
+        if kept.accused.take_if(|accused| *accused <= sent).is_some() {
+            let observed = kept.machine.eject(self.now);
+            self.publish(placement, observed);
+        }
     }
 
     /// A placement's answers have become late.
@@ -112,7 +124,7 @@ impl Sim {
             is_eligible: true,
             is_usable: kept.observed.is_usable()
                 && matches!(kept.observed.health, Health::Up | Health::Recovering),
-            is_ejected: kept.machine.is_ejected(self.now),
+            is_ejected: kept.accused.is_some() || kept.machine.is_ejected(self.now),
             bad_share: bad_share(kept),
         })
         .collect()

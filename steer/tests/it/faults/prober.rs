@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use steer::estimate::Estimate;
-use steer::health::{Accrual, Excess, Guard, Lateness, Placement, Slowness, Uplink};
+use steer::health::{Accrual, Excess, Guard, Lateness, Placement, Slowness, Surroundings, Uplink};
 use steer::ranking::RegionState;
 use steer::signals::Observed;
 use steer::{Moment, Span, Table};
@@ -27,10 +27,8 @@ pub(super) struct Failure {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum FailureKind {
-    /// No connection could be made: somebody said so.
+    /// No connection could be made.
     Unreachable,
-    /// No connection could be made in time.
-    Silent,
     /// A connection that had just been made broke before an answer.
     Broken,
     /// It ended badly in another way.
@@ -58,6 +56,8 @@ pub(super) struct Kept {
     pub(super) slowness: Slowness,
     pub(super) counted: Counts,
     pub(super) guarded: Option<Guard>,
+    /// When it was accused; a probe sent after that settles it.
+    pub(super) accused: Option<Moment>,
     pub(super) excess: Excess,
     pub(super) is_in_demand: bool,
 }
@@ -71,6 +71,7 @@ impl Prober {
             slowness: Slowness::default(),
             counted: Counts::default(),
             guarded: None,
+            accused: None,
             excess: Excess::default(),
             is_in_demand: true,
         });
@@ -93,6 +94,11 @@ impl Prober {
     pub(super) fn patience(&self, origin: usize) -> Span {
         let usual = self.estimates[origin].probe_timeout();
         Span::from_nanos(usual.as_nanos() * u64::from(self.lateness.patience()))
+    }
+
+    /// What is around whatever happens.
+    pub(super) fn around(&self) -> Surroundings {
+        Surroundings { is_last: false, patience: self.lateness.patience(), heard: self.uplink.last_heard() }
     }
 
     pub(super) fn is_paused(&mut self, at: Moment) -> bool {

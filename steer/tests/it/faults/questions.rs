@@ -16,8 +16,8 @@ const MAX_LATE: usize = 32;
 const MAX_WARM: usize = 32;
 /// How long an answer is waited for beyond its time.
 const LATE: Span = Span::from_secs(1);
-const BURST: u32 = 3;
-const BURST_GAP: Span = Span::from_millis(10);
+/// When probes are sent to settle a suspicion, in ms.
+const BURST: [u64; 3] = [0, 10, 80];
 const JITTER: f64 = 0.10;
 /// How late the prober's timers usually come, in ms on average.
 const USUALLY_LATE_MS: f64 = 0.2;
@@ -145,11 +145,12 @@ impl Sim {
         self.queue.push(at, Event::WarmOpened { origin, number });
     }
 
-    /// Three questions in quick succession: the first over a connection that is open already, the others over new ones.
-    pub(super) fn burst(&mut self, origin: usize, number: u32) {
+    /// Questions that settle a suspicion: the first over a connection that is open already, the others over new ones.
+    pub(super) fn burst(&mut self, origin: usize, number: usize) {
         self.ask(origin, number > 0, false);
-        if number + 1 < BURST {
-            self.after(BURST_GAP, Event::Burst { origin, number: number + 1 });
+        if let Some(next) = BURST.get(number + 1) {
+            let gap = Span::from_millis(next - BURST[number]);
+            self.after(gap, Event::Burst { origin, number: number + 1 });
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Change {
     pub(super) from: Observed,
     pub(super) to: Observed,
     pub(super) at: Moment,
+    /// Whether it was given up for what its requests came to, and not proved dead.
+    pub(super) is_ejected: bool,
 }
 
 #[derive(Debug, Default)]
@@ -89,8 +91,8 @@ impl Record {
         self.truncated.insert(request);
     }
 
-    pub(super) fn changed(&mut self, region: usize, from: Observed, to: Observed, at: Moment) {
-        self.changes.push(Change { region, from, to, at });
+    pub(super) fn changed(&mut self, change: Change) {
+        self.changes.push(change);
     }
 
     pub(super) fn suspected_uplink(&mut self, at: Moment) {
@@ -108,10 +110,11 @@ impl Record {
         let mut told = String::new();
         // The last ones explain most.
         let from = self.changes.len().saturating_sub(TOLD);
-        for Change { region, from, to, at } in &self.changes[from..] {
+        for Change { region, from, to, at, is_ejected } in &self.changes[from..] {
             let ms = at.as_nanos() as f64 / 1e6 - onset.as_nanos() as f64 / 1e6;
             let (from, to) = (from.health.as_str(), to.health.as_str());
-            let _ = writeln!(told, "    {ms:+9.1} ms  {}: {from} -> {to}", REGIONS[*region].0);
+            let why = if *is_ejected { ", ejected" } else { "" };
+            let _ = writeln!(told, "    {ms:+9.1} ms  {}: {from} -> {to}{why}", REGIONS[*region].0);
         }
         told
     }

@@ -45,6 +45,8 @@ pub(super) struct Request {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     pub(super) origin: usize,
+    /// Whether answers from there have become late.
+    pub(super) is_slow: bool,
     pub(super) is_least_bad: bool,
 }
 
@@ -74,7 +76,8 @@ impl Sim {
         };
         let origin = self.pick_origin(id, decision.first.index());
         self.workers[worker].comes_first(decision.first.index(), self.now);
-        self.race(id, Target { origin, is_least_bad: decision.basis == Basis::AllDown });
+        let target = self.target(origin, decision.basis);
+        self.race(id, target);
     }
 
     fn pick_origin(&mut self, id: usize, placement: usize) -> usize {
@@ -147,7 +150,13 @@ impl Sim {
         let is_last = request.begun + 1 >= self.retry.attempts;
         let next = next_placement(&plan, failed, &exhausted, reach, is_last)?;
         let origin = self.pick_origin(id, next.index());
-        Some(Target { origin, is_least_bad: decision.basis == Basis::AllDown })
+        Some(self.target(origin, decision.basis))
+    }
+
+    fn target(&self, origin: usize, basis: Basis) -> Target {
+        let excess = self.ranking.excesses.get(self.placement_of(origin));
+        let is_slow = excess.is_some_and(|excess| excess.ms > 0);
+        Target { origin, is_slow, is_least_bad: basis == Basis::AllDown }
     }
 
     /// An attempt was answered: that is the end of its request.

@@ -68,7 +68,7 @@ pub(super) enum Event {
     },
     Burst {
         origin: usize,
-        number: u32,
+        number: usize,
     },
     WarmOpened {
         origin: usize,

@@ -146,7 +146,8 @@ impl Sim {
         }
         let (budgets, now) = (self.budgets, self.now);
         let worker = &mut self.workers[worker];
-        if hedges && worker.may_hedge(placement, budgets, now) {
+        // Whoever is late himself does not help.
+        if hedges && !next.is_slow && worker.may_hedge(placement, budgets, now) {
             return Step::Second(next);
         }
         if is_doubted && worker.may_retry(placement, budgets, now) {

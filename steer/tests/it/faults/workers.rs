@@ -3,7 +3,7 @@
 use steer::budget::{Allowance, Budget, Hedging};
 use steer::ewma::PeakEwma;
 use steer::retry::Budgets;
-use steer::usual::{Percentiles, Usual};
+use steer::usual::Usual;
 use steer::{Moment, Span};
 
 /// Seconds that a budget looks back.
@@ -129,8 +129,8 @@ impl Served {
     }
 
     fn lateness(&self, us: u64) -> Option<(bool, u64)> {
-        let Percentiles { median_us, p95_us } = self.class.percentiles()?;
-        Some((us > p95_us + p95_us / 2 + 1_000, us.saturating_sub(median_us)))
+        let usual = self.class.percentiles()?;
+        Some((usual.is_slow(us), us.saturating_sub(usual.median_us)))
     }
 
     /// When an answer is late, and whether that is known.
