@@ -366,3 +366,30 @@ async fn a_request_answered_early_does_not_hold_up_the_next_on_its_connection() 
         assert_eq!(answered.expect("nobody waits for the upload").text(), "ok");
     }
 }
+
+/// A late request is hedged to another origin of its region first. When the whole region is silent, it must not be stuck there.
+#[tokio::test]
+async fn a_hedge_that_is_stuck_in_the_same_region_makes_room_for_another() {
+    let (one, two, far) =
+        (Origin::named("near").await, Origin::named("near").await, Origin::named("far").await);
+    let relays = [Relay::start(one.address, 1).await.unwrap(), Relay::start(two.address, 1).await.unwrap()];
+    let near: Vec<String> = relays.iter().map(|relay| relay.address.to_string()).collect();
+    let mut table = table_with(
+        &[("near", &near), ("far", &[far.host()])],
+        "probe = { interval = \"50ms\" }",
+        "policy = \"order\"",
+    );
+    table += "[[policies]]\nname = \"order\"\nsteering = \"active-passive\"\norder = [\"near\", \"far\"]\n";
+    let edge = EdgeBuilder::new(NEARSIDE, &table).edge("workers = 1").start().await;
+    let mut client = Client::connect(edge.address()).await;
+    for _ in 0..200 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    for relay in &relays {
+        relay.set_round_trip(3_600_000);
+    }
+    let started = Instant::now();
+    let rescued = client.get("/").await;
+    assert_eq!((rescued.status.as_u16(), rescued.text()), (200, "far"));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}

@@ -170,7 +170,6 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
             Some(Ok(response)) => {
                 let began_at = worker.clock.now();
                 let took = began_at.since(dispatched_at);
-                origin.cells().answered(took.as_millis_f64(), began_at);
                 conn.begins();
                 let lease = Lease { conn, in_flight, blame: request.blame, sent_at: dispatched_at };
                 return judge(request, Answer { response, lease, began_at }, took);
@@ -219,7 +218,10 @@ fn judge(request: &Outbound<'_>, answer: Answer, took: Span) -> Result<Answer, F
     if is_gateway_error(status) || grpc_is_unavailable(answer.response.headers()) {
         let number = answer.lease.conn.channel().number;
         worker.report_failure(origin, FailureKind::Bad, number, request.blame, answer.lease.sent_at);
+        // An error is no service: it does not speak against probes that say the same, and does not win traffic by being fast.
+        origin.cells().failed(took.as_millis_f64(), answer.began_at);
     } else {
+        origin.cells().answered(took.as_millis_f64(), answer.began_at);
         let us = took.as_nanos() / 1_000;
         let lateness = request.body.is_short().then(|| request.target.class.add(us)).flatten();
         origin.placement.cells().answered(lateness);

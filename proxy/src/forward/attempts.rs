@@ -29,7 +29,7 @@ use super::discard::discard;
 use super::outbound::Outbound;
 use super::record::{Attempted, Record};
 use super::replay::Inbound;
-use super::wait::{Step, Wait};
+use super::wait::{Running, Step, Wait};
 use crate::observe::SpanId;
 use crate::request::Travel;
 use crate::worker::{Asked, Blame, Onward, Target, Tried, Worker};
@@ -60,7 +60,7 @@ pub(super) struct Progress {
     /// Attempts that were begun.
     pub(super) begun: u32,
     /// What everything that has happened still allows.
-    reach: Reach,
+    pub(super) reach: Reach,
 }
 
 /// How the attempts ended.
@@ -147,12 +147,13 @@ impl<'a> Sent<'a> {
         }
         let is_free = matches!(failed.ending, Ending::NotSent | Ending::Unprocessed);
         let now = self.worker.clock.now();
-        let mut next = self.next_target(target, progress);
+        let reach = progress.reach;
+        let mut next = self.next_target(target, progress, reach);
         if next.is_none() && failed.how == How::ConnectTimeout {
             // A full queue drops whoever knocks, and the kernel knocks again only after a second. With nobody else left to
             // ask, nothing is lost by knocking again at once.
             progress.tried = Tried::default();
-            next = self.next_target(target, progress);
+            next = self.next_target(target, progress, reach);
         }
         let next = next.ok_or(nobody)?;
         if is_free || target.origin.placement.may_retry(target.budgets, now) {
@@ -168,9 +169,9 @@ impl<'a> Sent<'a> {
         self.travel.attempts_left(target.route.retry().attempts)
     }
 
-    pub(super) fn next_target(&self, from: &Target, progress: &Progress) -> Option<Target> {
+    pub(super) fn next_target(&self, from: &Target, progress: &Progress, reach: Reach) -> Option<Target> {
         let is_last = progress.begun + 1 >= self.attempts(from);
-        let onward = Onward { reach: progress.reach, is_last };
+        let onward = Onward { reach, is_last };
         self.worker.next_target(self.asked, &from.origin, &progress.tried, onward)
     }
 
@@ -217,9 +218,9 @@ impl<'a> Sent<'a> {
         self.nature.is_safe() && self.body.is_none() && !self.is_upgrade && target.route.retry().hedge
     }
 
-    /// Whether it may go on if this attempt never ends.
-    pub(super) fn may_leave(&self, target: &Target) -> bool {
-        reach(Ending::Unanswered, self.nature, self.body.is_whole(), target.route.retry()) > Reach::Nowhere
+    /// How far it may go on if it leaves an attempt that ended so.
+    pub(super) fn reach_after(&self, ending: Ending, target: &Target) -> Reach {
+        reach(ending, self.nature, self.body.is_whole(), target.route.retry())
     }
 
     /// One attempt, and beside it a second if it is late.
@@ -305,10 +306,19 @@ impl<'a> Sent<'a> {
                         // Before the look at the health: what changes in between wakes it.
                         let _ = trouble.as_mut().enable();
                     }
-                    let second_runs = second.is_some();
-                    match wait.step(self, target, progress, now, second_runs) {
+                    let running = Running {
+                        first: first.is_some().then(|| match outbound.dispatched_at.get() {
+                            Some(_) => Ending::Unanswered,
+                            None => Ending::NotSent,
+                        }),
+                        second: second.as_ref().map(|(hedge, _)| hedge.target.clone()),
+                    };
+                    match wait.step(self, target, progress, now, &running) {
                         Step::Wait => {}
                         Step::Second(next) => {
+                            if let Some((hedge, _)) = &second {
+                                self.count(record, hedge, CANCELLED);
+                            }
                             let next = Rc::new(next);
                             let (hedge, outgoing) = self.begin(&next, HEDGE, progress, record);
                             let other = next.clone();
@@ -321,7 +331,8 @@ impl<'a> Sent<'a> {
                         Step::Leave => {
                             self.count(record, &run, How::Timeout.outcome());
                             self.given_up(&outbound);
-                            return Raced::failed(target, Failed::new(How::Abandoned, Ending::Unanswered));
+                            let ending = running.first.unwrap_or(Ending::Unanswered);
+                            return Raced::failed(target, Failed::new(How::Abandoned, ending));
                         }
                     }
                     if let Some(at) = wait.alarm {

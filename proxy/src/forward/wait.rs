@@ -4,8 +4,10 @@
 //! second time within the hedge budget, once. In a doubted one it may be sent a second time within the retry budget; one that
 //! cannot be sent twice at a time leaves a placement that is down. Where nowhere is left to go it hopes for two seconds.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use steer::attempt::{Ending, Reach};
 use steer::signals::Health;
 use tokio::time::Instant;
 
@@ -18,6 +20,23 @@ const LAST_HOPE: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long it waits for the budget to allow a second attempt.
 const BUDGET_WAIT: Duration = Duration::from_millis(25);
+
+/// What runs of a request while it waits.
+pub(super) struct Running {
+    /// How its first attempt would have ended, were it left now; `None` if it has failed.
+    pub(super) first: Option<Ending>,
+    /// Where its second one runs.
+    pub(super) second: Option<Rc<Target>>,
+}
+
+/// Whether a placement is doubted, and whether it is down.
+fn doubts(target: &Target) -> (bool, bool) {
+    match target.origin.placement.health() {
+        Health::Suspect => (true, false),
+        Health::Down | Health::Held => (true, true),
+        Health::Unknown | Health::Up | Health::Recovering => (false, false),
+    }
+}
 
 /// What a request does while it waits.
 pub(super) enum Step {
@@ -43,7 +62,8 @@ pub(super) struct Wait {
 
 impl Wait {
     pub(super) fn of(sent: &Sent<'_>, target: &Target) -> Self {
-        let (may_hedge, may_leave) = (sent.may_hedge(target), sent.may_leave(target));
+        let may_hedge = sent.may_hedge(target);
+        let may_leave = sent.reach_after(Ending::Unanswered, target) > Reach::Nowhere;
         let now = (may_hedge || may_leave || target.is_least_bad).then(Instant::now);
         let (late_after, is_known) = target.class.late_after(target.latency_ms);
         let mut wait = Self {
@@ -73,8 +93,11 @@ impl Wait {
         target: &Target,
         progress: &mut Progress,
         now: Instant,
-        second_runs: bool,
+        running: &Running,
     ) -> Step {
+        let ending = running.first.unwrap_or(Ending::Unanswered);
+        let reach = progress.reach.min(sent.reach_after(ending, target));
+        let may_leave = reach > Reach::Nowhere;
         if self.hope_ends_at.is_some_and(|ends| ends <= now) {
             return Step::Leave;
         }
@@ -83,28 +106,30 @@ impl Wait {
         if !is_late || target.is_least_bad {
             return Step::Wait;
         }
-        if sent.worker.uplink.is_suspected() && sent.may_leave(target) {
+        if sent.worker.uplink.is_suspected() && may_leave {
             // Wherever it was sent, nothing answers.
             self.hope_ends_at.get_or_insert(now + LAST_HOPE);
         }
-        if second_runs {
-            return Step::Wait;
+        let (mut is_doubted, is_down) = doubts(target);
+        if let Some(second) = &running.second {
+            // Where the second is stuck as well, it makes room for another.
+            let is_stuck = doubts(second).0 && (is_doubted || running.first.is_none());
+            if !is_stuck {
+                return Step::Wait;
+            }
+            is_doubted = true;
+            progress.tried.add(&second.origin);
         }
-        let health = target.origin.placement.health();
-        let (is_doubted, is_down) = match health {
-            Health::Suspect => (true, false),
-            Health::Down | Health::Held => (true, true),
-            Health::Unknown | Health::Up | Health::Recovering => (false, false),
-        };
         let is_twice = sent.may_hedge(target);
         let hedges = std::mem::take(&mut self.may_hedge);
-        let may_leave = is_twice || is_down && sent.may_leave(target);
+        let may_leave = is_twice || is_down && may_leave;
         if !may_leave || !(hedges || is_doubted) {
             return Step::Wait;
         }
         progress.tried.add(&target.origin);
-        let next =
-            (progress.begun < sent.attempts(target)).then(|| sent.next_target(target, progress)).flatten();
+        let next = (progress.begun < sent.attempts(target))
+            .then(|| sent.next_target(target, progress, reach))
+            .flatten();
         let Some(next) = next else {
             if is_down {
                 let ends_at = *self.hope_ends_at.get_or_insert(now + LAST_HOPE);
@@ -118,7 +143,7 @@ impl Wait {
         }
         let (placement, at) = (&target.origin.placement, sent.worker.clock.now());
         // Whoever is late himself does not help.
-        if hedges && !next.is_slow && placement.may_hedge(target.budgets, at) {
+        if hedges && running.second.is_none() && !next.is_slow && placement.may_hedge(target.budgets, at) {
             return Step::Second(next);
         }
         if is_doubted && placement.may_retry(target.budgets, at) {

@@ -157,7 +157,7 @@ impl Keeper {
         }
         let around = inner.around();
         let Inner { placements, uplink, .. } = inner;
-        if uplink.is_suspected() {
+        if uplink.excuses(sent) {
             return false;
         }
         let cause = match problem.how {
@@ -179,7 +179,7 @@ impl Keeper {
         let now = self.clock().now();
         failure.origin.erred(told(failure.kind).to_owned(), now);
         let inner = &mut *self.inner.borrow_mut();
-        if inner.uplink.is_suspected() {
+        if inner.uplink.excuses(failure.began) {
             return None;
         }
         let around = inner.around();

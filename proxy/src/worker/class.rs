@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use steer::usual::{Percentiles, Usual};
+use steer::usual::Usual;
 
 /// The soonest that an answer counts as late: below it, waiting says more of this machine than of an origin.
 const SOONEST_LATE: Duration = Duration::from_millis(5);
@@ -25,12 +25,10 @@ impl Class {
         lateness
     }
 
-    /// How late an answer would be that began so long after its request was sent. Slow is what takes half as long again as
-    /// nineteen in twenty, so that a class that is as usual has hardly any.
+    /// How late an answer would be that began so long after its request was sent.
     pub(crate) fn lateness(&self, us: u64) -> Option<(bool, u64)> {
-        let Percentiles { median_us, p95_us } = self.0.borrow().percentiles()?;
-        let is_slow = us > p95_us + p95_us / 2 + 1_000;
-        Some((is_slow, us.saturating_sub(median_us)))
+        let usual = self.0.borrow().percentiles()?;
+        Some((usual.is_slow(us), us.saturating_sub(usual.median_us)))
     }
 
     /// When an answer is late, and whether that is known well enough to do something about it: after the 95th percentile, and
