@@ -326,6 +326,15 @@ fn last_resort<S: Signals>(
     Ok((decision, plan))
 }
 
+/// The placements that are out of use and would answer, best first: for a request that everything usable has failed.
+#[must_use]
+pub fn last_resorts<S: Signals>(world: &World<'_, S>, lane: LaneId, client: &Client) -> Ordered {
+    match last_resort(world, lane, &View::of(world, lane, client), None) {
+        Ok((Decision { basis: Basis::LastResort, .. }, plan)) => plan.ordered(world.table.lane(lane)),
+        _ => Ordered::new(),
+    }
+}
+
 /// One attempt at the permitted placement that answered most recently, then by cost; or none, if the policy says so.
 fn all_down<S: Signals>(
     world: &World<'_, S>,

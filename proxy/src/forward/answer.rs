@@ -13,8 +13,8 @@ use steer::matching::RequestHead;
 use steer::route::Action;
 
 use super::attempt::{Answer, Failed, How, Lease};
-use super::attempts::Cause;
 use super::body::Body;
+use super::end::Cause;
 use super::record::Record;
 use super::relay::{Patience, Relay};
 use super::upgrade;

@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::attempt::{Answer, CANCELLED, Failed, How, Times, attempt};
 use super::discard::discard;
+use super::end::{Cause, End};
 use super::outbound::Outbound;
 use super::record::{Attempted, Record};
 use super::replay::Inbound;
@@ -61,31 +62,6 @@ pub(super) struct Progress {
     pub(super) begun: u32,
     /// What everything that has happened still allows.
     pub(super) reach: Reach,
-}
-
-/// How the attempts ended.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most requests end so; a box would cost each of them an allocation"
-)]
-pub(super) enum End {
-    /// One was answered.
-    Answered { target: Rc<Target>, answer: Answer, kind: usize },
-    /// None was, and none may follow.
-    Failed { target: Rc<Target>, failed: Failed, cause: Cause },
-    /// The request has taken too long.
-    Deadline,
-}
-
-/// Why no attempt may follow.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Cause {
-    /// What failed cannot be repeated.
-    Final,
-    /// There is nobody else to ask, or the request may not ask more often.
-    UsedUp,
-    /// Nothing was usable, and the least bad did not answer.
-    LeastBad,
 }
 
 /// One attempt that runs.
@@ -328,11 +304,15 @@ impl<'a> Sent<'a> {
                             };
                             second = Some((hedge, Box::pin(attempt)));
                         }
-                        Step::Leave => {
+                        step @ (Step::Leave | Step::GiveUp) => {
                             self.count(record, &run, How::Timeout.outcome());
                             self.given_up(&outbound);
                             let ending = running.first.unwrap_or(Ending::Unanswered);
-                            return Raced::failed(target, Failed::new(How::Abandoned, ending));
+                            let failed = Failed::new(How::Abandoned, ending);
+                            return match step {
+                                Step::GiveUp => Raced::in_vain(target, failed),
+                                _ => Raced::failed(target, failed),
+                            };
                         }
                     }
                     if let Some(at) = wait.alarm {
@@ -392,6 +372,10 @@ enum Raced {
 impl Raced {
     fn answered(run: &Run, answer: Answer) -> Self {
         Self::Over(End::Answered { target: run.target.clone(), answer, kind: run.kind })
+    }
+
+    fn in_vain(target: &Rc<Target>, failed: Failed) -> Self {
+        Self::Over(End::Failed { target: target.clone(), failed, cause: Cause::LeastBad })
     }
 
     fn failed(target: &Rc<Target>, failed: Failed) -> Self {

@@ -12,6 +12,7 @@ mod attempts;
 mod body;
 mod conn;
 mod discard;
+mod end;
 mod gate;
 mod linger;
 mod opening;
@@ -37,8 +38,9 @@ use tokio::time::Instant;
 
 use answer::{deliver, direct, give_up, refuse};
 use attempt::Failed;
-use attempts::{End, HEDGE, RETRY, Sent};
+use attempts::{HEDGE, RETRY, Sent};
 pub(crate) use body::Body;
+use end::End;
 use linger::linger;
 pub(crate) use opening::connect;
 pub(crate) use origin::Origin;

@@ -43,8 +43,10 @@ pub(super) enum Step {
     Wait,
     /// It is sent a second time.
     Second(Target),
-    /// It leaves its attempt.
+    /// It leaves its attempt, and goes on elsewhere.
     Leave,
+    /// It has waited in vain, and there is nowhere to go.
+    GiveUp,
 }
 
 /// When a request that waits for an answer does something about it.
@@ -99,7 +101,7 @@ impl Wait {
         let reach = progress.reach.min(sent.reach_after(ending, target));
         let may_leave = reach > Reach::Nowhere;
         if self.hope_ends_at.is_some_and(|ends| ends <= now) {
-            return Step::Leave;
+            return Step::GiveUp;
         }
         let is_late = self.listens(now);
         self.set_alarm(self.late_at.map(|late| if is_late { now + LOOK_AGAIN } else { late }));

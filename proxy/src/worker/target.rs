@@ -8,7 +8,7 @@ use http::HeaderMap;
 use steer::Table;
 use steer::attempt::{Failed, Reach, next_placement};
 use steer::client::Client;
-use steer::decide::{Basis, Cause, Decision, decide, plan_in_lane};
+use steer::decide::{Basis, Cause, Decision, decide, last_resorts, plan_in_lane};
 use steer::ids::{OriginId, PlacementId, RouteId};
 use steer::matching::RequestHead;
 use steer::pick::{OriginView, pick, pick_for_key};
@@ -163,7 +163,13 @@ impl Worker {
             // It is no part of the table any more, and nothing may replace what must stay there.
             None if onward.reach < Reach::Anywhere => None,
             None => plan.iter().copied().find(|placement| !exhausted.contains(placement)),
-        }?;
+        };
+        // What is still recovering is better than nothing.
+        let next = next.or_else(|| {
+            let resorts = last_resorts(&snapshot.world(), forward.lane, client);
+            let untried = resorts.into_iter().find(|placement| has_untried(&mut resolved, *placement, tried));
+            untried.filter(|_| onward.reach == Reach::Anywhere)
+        })?;
         let (picked, origin) = self.pick_origin(&mut resolved, next, tried, belongs)?;
         let cookie = self.cookie(&resolved, forward, belongs, picked);
         Some(target(&mut resolved, route, &decision, origin, cookie))
