@@ -187,6 +187,7 @@ impl Cell<'_> {
             return Ok(result);
         }
         let (mut discarded, mut unstarted) = (0, 0);
+        let mut has_missed = false;
         let is_short = self.options.short;
         let most = if is_short { SHORT_AGAIN } else { MAX_AGAIN };
         loop {
@@ -201,6 +202,13 @@ impl Cell<'_> {
             }
             let mut result = self.read()?;
             let is_late = result.late_p99_ms > MAX_LATE_MS;
+            if is_short && !has_missed && !result.is_met() {
+                has_missed = true;
+                // Short runs share the machine with whatever else it does; what is broken misses again.
+                report(&result);
+                tell(&format!("{}: missed, once more; a second time fails", self.name()));
+                continue;
+            }
             if !is_late || (is_last && is_short) {
                 (result.discarded, result.unstarted) = (discarded, unstarted);
                 save(&self.options.results, &format!("{}.json", self.name()), &result)?;
