@@ -305,8 +305,13 @@ impl<'a> Sent<'a> {
                             second = Some((hedge, Box::pin(attempt)));
                         }
                         step @ (Step::Leave | Step::GiveUp) => {
-                            self.count(record, &run, How::Timeout.outcome());
-                            self.given_up(&outbound);
+                            if first.is_some() {
+                                self.count(record, &run, How::Timeout.outcome());
+                                self.given_up(&outbound);
+                            }
+                            if let Some((hedge, _)) = &second {
+                                self.count(record, hedge, How::Timeout.outcome());
+                            }
                             let ending = running.first.unwrap_or(Ending::Unanswered);
                             let failed = Failed::new(How::Abandoned, ending);
                             return match step {
