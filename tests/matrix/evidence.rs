@@ -80,13 +80,13 @@ impl Evidence {
     }
 
     /// Whether a request was written to an origin of a region that is hit: seen on the way there, carried out there, or,
-    /// where neither can be seen, by the edge's own word.
+    /// where the way cannot be read or what is lost on it never gets as far as the relay, by the edge's own word.
     fn was_sent(&self, outcome: &Outcome) -> bool {
         let carried_out = self.executions.get(&outcome.id);
         let is_seen = carried_out.is_some_and(|regions| regions.iter().any(|region| self.fault.hits(region)))
             || self.sightings.iter().any(|(region, seen)| seen.id == outcome.id && self.fault.hits(region));
         let is_readable = self.fault.plane() == Plane::Plain && outcome.method != Method::Grpc;
-        if is_seen || is_readable {
+        if is_seen || is_readable && !self.fault.loses_packets() {
             return is_seen;
         }
         let is_sent = |attempt: &Attempt| attempt.is_sent && self.fault.hits(&attempt.region);

@@ -171,6 +171,11 @@ impl Fault {
         }
     }
 
+    /// Whether the kernel drops what the edge has written before anybody on the way could see it.
+    pub(crate) const fn loses_packets(self) -> bool {
+        matches!(self, Self::Dropped)
+    }
+
     pub(crate) const fn phases(self, is_short: bool) -> Phases {
         let during_ms = match (self, is_short) {
             (Self::Flapping, _) => 4.0 * 2.0 * self.flap_ms(is_short),

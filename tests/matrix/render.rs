@@ -243,6 +243,7 @@ const NATURE: &str = "
   time until no new request goes there is that of the pool with all the others.
 
 Whether a request had been sent is not taken from the edge's word: what passes on the way to the region is read there, and origins tell
-what they carried out. Only where the way is encrypted or HTTP/2, the edge's access log has to do. A connection is made without the
-round trip that requests take: the kernel of the relay answers for the region.
+what they carried out. Where the way is encrypted or HTTP/2, or a filter drops what was written before anybody could read it, the edge's
+access log has to do; a peer that tells too little in its own is believed. A connection is made without the round trip that requests
+take: the kernel of the relay answers for the region.
 ";

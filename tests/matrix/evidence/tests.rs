@@ -91,6 +91,12 @@ fn a_post_is_excused_by_what_was_seen_of_it_and_a_get_by_nothing() {
     assert_eq!(seen.excuse(&call), Some(Excuse::WasSent));
     seen.logged = vec![logged(1, ONSET_MS, &[(HIT, false), ("middle", true)])];
     assert_eq!(seen.excuse(&call), None, "not sent there");
+    // What a filter drops has left the edge and was seen by nobody.
+    let mut lost = evidence(Fault::Dropped, vec![post.clone()]);
+    lost.logged = vec![logged(1, ONSET_MS, &[(HIT, true)])];
+    assert_eq!(lost.excuse(&post), Some(Excuse::WasSent));
+    lost.logged = vec![logged(1, ONSET_MS, &[(HIT, false)])];
+    assert_eq!(lost.excuse(&post), None, "the edge never sent it");
 
     let get = failed(1, Method::Get, 10.0);
     seen.executions.insert(1, vec![HIT]);
