@@ -7,13 +7,15 @@
 //! A warm connection that turns out dead is nobody's failure: origins close connections that lie unused. If not a byte was
 //! written, or the request is safe to repeat, the same attempt goes on with a new connection.
 
-use std::time::Duration;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
 use http::{Response, StatusCode, header};
 use hyper::body::Incoming;
 use steer::attempt::Ending;
 use steer::{Moment, Span};
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::conn::{Conn, InFlight};
 use super::opening::connect;
@@ -122,8 +124,6 @@ pub(crate) const CANCELLED: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) path: PathTimes,
-    /// From the dispatch of the request to the head of the answer, while the request's body makes no progress.
-    pub(crate) first_byte: Duration,
     /// How old a warm connection may be.
     pub(crate) max_idle: Span,
 }
@@ -165,7 +165,7 @@ pub(crate) async fn attempt(request: &Outbound<'_>, times: Times) -> Result<Answ
         let unwritten = conn.channel().unwritten();
         let built = request.build(&conn);
         let head = conn.sender().try_send(built);
-        let answer = await_head(head, times.first_byte, || request.body.bytes()).await;
+        let answer = await_head(head, request, dispatched_at).await;
         let error = match answer {
             Some(Ok(response)) => {
                 let began_at = worker.clock.now();
@@ -241,22 +241,19 @@ fn is_gateway_error(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
-/// Waits for the head; `None` if neither the answer nor the request's body moved for `first_byte`.
-async fn await_head<F: Future>(
-    head: F,
-    first_byte: Duration,
-    body_progress: impl Fn() -> u64,
-) -> Option<F::Output> {
-    let mut head = std::pin::pin!(head);
-    loop {
-        let before = body_progress();
-        match timeout(first_byte, head.as_mut()).await {
-            Ok(output) => return Some(output),
-            // An upload that takes long is not an origin that takes long.
-            Err(_) if body_progress() != before => {}
-            Err(_) => return None,
-        }
-    }
+/// Waits for the head; `None` if neither the answer nor the request's body moved for too long.
+async fn await_head<F: Future>(head: F, request: &Outbound<'_>, sent_at: Moment) -> Option<F::Output> {
+    let (silence, body_bytes) = (request.silence, || request.body.bytes());
+    silence.begins(Instant::from_std(request.worker.clock.instant(sent_at)), body_bytes());
+    let mut head = pin!(head);
+    let heard = poll_fn(|cx| match head.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if silence.is_over(body_bytes) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    let heard = heard.await;
+    silence.is_broken();
+    heard
 }
 
 /// Whether the client's body ended early, which is no failure of the origin.

@@ -19,9 +19,11 @@ mod opening;
 mod origin;
 mod outbound;
 mod placement;
+mod race;
 mod record;
 mod relay;
 mod replay;
+mod silence;
 mod upgrade;
 mod wait;
 
@@ -93,6 +95,7 @@ pub(crate) async fn serve(
         is_tls: connection.tls_version.is_some(),
         authority: &admitted.authority,
         port: &connection.port_field,
+        pop: &worker.pop_header,
         cdn_loop: &worker.cdn_loop,
     };
     let travel = Travel::read(&parts.headers, connection.is_trusted);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::conn::Conn;
 use super::replay::{Inbound, ToOrigin};
+use super::silence::Silence;
 use crate::connect::{Purpose, absolute};
 use crate::observe::TRACEPARENT;
 use crate::request;
@@ -34,6 +35,8 @@ pub(super) struct Outbound<'a> {
     pub(super) traceparent: Option<HeaderValue>,
     /// When it was last sent.
     pub(super) dispatched_at: Cell<Option<Moment>>,
+    /// How long its origin may say nothing.
+    pub(super) silence: &'a Silence,
 }
 
 impl Outbound<'_> {
@@ -59,9 +62,10 @@ impl Outbound<'_> {
         *request.method_mut() = self.head.method.clone();
         let mut headers = self.head.headers.clone();
         self.target.route.request_edits.apply(&mut headers);
-        headers.insert(request::X_NEARSIDE_POP, self.worker.pop_header.clone());
         headers.insert(request::X_NEARSIDE_REGION, origin.region_header.clone());
-        headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(self.number));
+        if self.number != 1 {
+            headers.insert(request::X_NEARSIDE_ATTEMPT, HeaderValue::from(self.number));
+        }
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             request::tell_time_left(&mut headers, left, self.is_grpc);

@@ -63,16 +63,16 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    pub(super) fn of(sent: &Sent<'_>, target: &Target) -> Self {
+    /// Of a request that is sent at `now`.
+    pub(super) fn of(sent: &Sent<'_>, target: &Target, now: Instant) -> Self {
         let may_hedge = sent.may_hedge(target);
         let may_leave = sent.reach_after(Ending::Unanswered, target) > Reach::Nowhere;
-        let now = (may_hedge || may_leave || target.is_least_bad).then(Instant::now);
         let (late_after, is_known) = target.class.late_after(target.latency_ms);
         let mut wait = Self {
             alarm: None,
-            late_at: now.filter(|_| may_hedge || may_leave).map(|now| now + late_after),
+            late_at: (may_hedge || may_leave).then(|| now + late_after),
             may_hedge: may_hedge && is_known,
-            hope_ends_at: now.filter(|_| target.is_least_bad).map(|now| now + LAST_HOPE),
+            hope_ends_at: target.is_least_bad.then(|| now + LAST_HOPE),
             deadline: sent.deadline,
         };
         wait.set_alarm(wait.late_at);

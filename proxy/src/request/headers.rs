@@ -19,7 +19,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const OWN_PREFIX: &str = "x-nearside-";
-pub(crate) const X_NEARSIDE_POP: HeaderName = HeaderName::from_static("x-nearside-pop");
+const X_NEARSIDE_POP: HeaderName = HeaderName::from_static("x-nearside-pop");
 pub(crate) const X_NEARSIDE_REGION: HeaderName = HeaderName::from_static("x-nearside-region");
 pub(crate) const X_NEARSIDE_ATTEMPT: HeaderName = HeaderName::from_static("x-nearside-attempt");
 
@@ -42,6 +42,8 @@ pub(crate) struct Forwarding<'a> {
     pub(crate) authority: &'a Authority,
     /// The port we listen on.
     pub(crate) port: &'a HeaderValue,
+    /// The name of this PoP.
+    pub(crate) pop: &'a HeaderValue,
     /// What this PoP adds to a request's way.
     pub(crate) cdn_loop: &'a CdnLoop,
 }
@@ -87,10 +89,11 @@ pub(crate) fn to_origin(
     headers.append(header::VIA, via(version));
     forwarding.cdn_loop.append(headers);
     join_cookies(headers);
-    // Said anew by each attempt, in the room that these keep.
-    for name in [X_NEARSIDE_POP, X_NEARSIDE_REGION, X_NEARSIDE_ATTEMPT] {
-        headers.insert(name, HeaderValue::from_static(""));
-    }
+    headers.insert(X_NEARSIDE_POP, forwarding.pop.clone());
+    // Of the first attempt; later ones say their own.
+    headers.insert(X_NEARSIDE_ATTEMPT, HeaderValue::from_static("1"));
+    // Said by each attempt, in the room that this keeps.
+    headers.insert(X_NEARSIDE_REGION, HeaderValue::from_static(""));
     parts.uri = parts.uri.path_and_query().cloned().map_or_else(http::Uri::default, http::Uri::from);
     parts.version = Version::HTTP_11;
 }
@@ -245,6 +248,7 @@ mod tests {
             is_tls: true,
             authority: &authority,
             port: &HeaderValue::from_static("8443"),
+            pop: &HeaderValue::from_static("fra1"),
             cdn_loop: &CdnLoop::of("fra1"),
         };
         let wants_upgrade = fields.iter().any(|(name, _)| *name == "upgrade");
@@ -306,7 +310,9 @@ mod tests {
         assert_eq!(get(&headers, "x-request-id"), Some("new-id"));
         assert_eq!(get(&headers, "forwarded"), None);
         let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-nearside-"));
-        assert!(own.into_iter().all(|(_, value)| value.is_empty()), "only room for an attempt's own");
+        let own: Vec<_> = own.map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let ours = [("x-nearside-pop", "fra1"), ("x-nearside-attempt", "1"), ("x-nearside-region", "")];
+        assert_eq!(own, ours, "and room for the region of an attempt");
 
         let (_, headers) = forwarded(true, Version::HTTP_11, &fields);
         assert_eq!(get(&headers, "x-forwarded-for"), Some("6.6.6.6, 198.51.100.7"));

@@ -15,8 +15,8 @@ pub(crate) use edits::HeaderEdits;
 pub(crate) use fields::HeaderFields;
 pub(crate) use grpc::{grpc_is_unavailable, grpc_timeout, is_grpc};
 pub(crate) use headers::{
-    Forwarding, X_NEARSIDE_ATTEMPT, X_NEARSIDE_POP, X_NEARSIDE_REGION, expects_continue, filter_trailers,
-    request_id, strip_response, to_origin,
+    Forwarding, X_NEARSIDE_ATTEMPT, X_NEARSIDE_REGION, expects_continue, filter_trailers, request_id,
+    strip_response, to_origin,
 };
 pub(crate) use refusal::Refused;
 pub(crate) use travel::{Travel, tell_time_left};

@@ -132,7 +132,7 @@ impl Worker {
             *spilled.entry(origin.region.to_string()).or_default() += 1;
         }
         let cookie = self.cookie(&resolved, forward, belongs, picked);
-        Ok(Chosen::Origin(target(&mut resolved, id, &decision, origin, cookie)))
+        Ok(Chosen::Origin(target(&mut resolved, id, &decision, (decision.first, origin), cookie)))
     }
 
     /// Where the next attempt goes, after or beside one at `failed`. Decided anew, under the snapshot of this moment.
@@ -172,7 +172,7 @@ impl Worker {
         })?;
         let (picked, origin) = self.pick_origin(&mut resolved, next, tried, belongs)?;
         let cookie = self.cookie(&resolved, forward, belongs, picked);
-        Some(target(&mut resolved, route, &decision, origin, cookie))
+        Some(target(&mut resolved, route, &decision, (next, origin), cookie))
     }
 
     fn affine(&self, table: &Table, forward: &Forward, asked: &Asked<'_>) -> Affine {
@@ -244,7 +244,7 @@ fn target(
     resolved: &mut Resolved<'_>,
     route: RouteId,
     decision: &Decision,
-    origin: Rc<Origin>,
+    (placement, origin): (PlacementId, Rc<Origin>),
     cookie: Option<String>,
 ) -> Target {
     let route = resolved.route(route);
@@ -252,12 +252,11 @@ fn target(
     let table = resolved.snapshot.table();
     let natural_region =
         natural.map(|natural| table.region(table.placement(natural).region).name.as_str().into());
-    let placement = resolved.placement_of(&origin);
-    let latency_ms = placement.and_then(|placement| latency_ms(resolved, placement));
+    let latency_ms = latency_ms(resolved, placement);
     let mut times = PathTimes::of(latency_ms);
     let connect = route.route.forward().and_then(|forward| forward.timeouts.connect);
     times.connect = connect.map_or(times.connect, Into::into);
-    let excess = placement.and_then(|placement| resolved.snapshot.ranking.excesses.get(placement.index()));
+    let excess = resolved.snapshot.ranking.excesses.get(placement.index());
     let is_slow = excess.is_some_and(|excess| excess.ms > 0);
     let budgets = table.pool(table.lane(decision.lane).pool).budgets;
     let known = resolved.at(&route, &origin.region);
