@@ -9,12 +9,14 @@
 //! - [`vitals`]: what was learnt about origins and placements, kept by name.
 //! - [`uplink`]: whether this edge doubts its own way out.
 //! - [`explain`], [`share`]: questions about decisions, answered by the decision itself.
+//! - [`journal`]: changes on disk, before they are in force.
 //! - [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
 
 pub mod admin;
 pub mod clock;
 pub mod document;
 pub mod explain;
+pub mod journal;
 pub mod overlay;
 pub mod publisher;
 pub mod share;
