@@ -5,16 +5,20 @@
 //!
 //! # Layout
 //! - [`document`]: configuration texts, with the position of every mistake.
-//! - [`version`], [`overlay`], [`snapshot`]: what is published. [`publisher`]: the one place that publishes.
+//! - [`version`], [`overlay`], [`drill`], [`snapshot`]: what is published. [`publisher`]: the one place that publishes.
 //! - [`vitals`]: what was learnt about origins and placements, kept by name.
 //! - [`uplink`]: whether this edge doubts its own way out.
-//! - [`explain`], [`share`]: questions about decisions, answered by the decision itself.
+//! - [`explain`], [`share`]: questions about decisions, answered by the decision itself. [`effect`]: what a change would do.
+//! - [`layers`]: what is configured, overridden and observed, and which of them decides.
 //! - [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
 
 pub mod admin;
 pub mod clock;
 pub mod document;
+pub mod drill;
+pub mod effect;
 pub mod explain;
+pub mod layers;
 pub mod overlay;
 pub mod publisher;
 pub mod share;

@@ -9,21 +9,21 @@
 
 mod inherited;
 mod learnt;
+mod operated;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use steer::client::Pop;
-use steer::effective::Effective;
 use steer::ranking::Ranking;
-use steer::spec::{Spec, State};
-use steer::{Defect, Moment, Span, Table};
+use steer::spec::Spec;
+use steer::{Defect, Table};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::document::{self, Finding};
-use crate::overlay::{Overlay, Overridden, RegionOverrides};
+use crate::overlay::Overlay;
 use crate::snapshot::{Snapshot, Vitals};
 use crate::uplink::Uplink;
 use crate::version::{About, Version, fingerprint};
@@ -45,6 +45,8 @@ pub struct Publisher {
     clock: Clock,
     check: TableCheck,
     tables: watch::Sender<u64>,
+    /// Changes whenever an operator changes an override or a drill.
+    operated: watch::Sender<u64>,
     /// Changes whenever a placement's health does.
     health: watch::Sender<u64>,
     uplink: Arc<Uplink>,
@@ -72,25 +74,6 @@ pub struct Draft {
     pub reason: String,
 }
 
-/// A change to the overrides of a region.
-#[derive(Clone, Debug)]
-pub struct RegionPatch {
-    /// `Some(Some(_))` overrides, `Some(None)` ends the override, `None` leaves it.
-    pub weight: Option<Option<u8>>,
-    /// As `weight`.
-    pub state: Option<Option<State>>,
-    /// Who changes it.
-    pub author: String,
-    /// Why.
-    pub reason: String,
-    /// How long it holds; `None` is until cleared or restarted.
-    pub expires_in: Option<Span>,
-}
-
-/// There is no region of that name.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct UnknownRegion;
-
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Publisher").finish_non_exhaustive()
@@ -115,10 +98,11 @@ impl Publisher {
         let overlay = Overlay::default();
         let ranking = Ranking { number: 1, pop, ..Ranking::default() };
         let snapshot = Snapshot {
-            effective: Arc::new(effective(&version.table, &overlay)),
+            effective: Arc::new(overlay.effective(&version.table)),
             overlay: Arc::new(overlay.clone()),
             ranking: Arc::new(carried(&ranking, None, &version.table)),
             incumbents: Arc::new(Vec::new()),
+            drill: None,
             vitals: Arc::new(Vitals::new(
                 registry.origins(&version.table),
                 registry.placements(&version.table),
@@ -131,6 +115,7 @@ impl Publisher {
             clock,
             check,
             tables: watch::Sender::new(1),
+            operated: watch::Sender::new(0),
             health: watch::Sender::new(0),
             uplink: Arc::default(),
             inner: Mutex::new(Inner {
@@ -195,10 +180,11 @@ impl Publisher {
         let version = version(before.version.about.version + 1, draft, table, &self.clock);
         let table = &version.table;
         let next = Snapshot {
-            effective: Arc::new(effective(table, &inner.overlay)),
+            effective: Arc::new(inner.overlay.effective(table)),
             overlay: before.overlay.clone(),
             ranking: Arc::new(carried(&before.ranking, Some(before.table()), table)),
             incumbents: Arc::new(remembered(&inner.incumbents, table)),
+            drill: before.drill.clone(),
             vitals: Arc::new(Vitals::new(self.registry.origins(table), self.registry.placements(table))),
             version: version.clone(),
         };
@@ -212,46 +198,6 @@ impl Publisher {
         Ok(about)
     }
 
-    /// Changes the overrides of a region. The overrides after it.
-    ///
-    /// # Errors
-    /// If no region of the current table has that name.
-    pub fn patch(&self, region: &str, patch: RegionPatch) -> Result<RegionOverrides, UnknownRegion> {
-        let mut inner = self.lock();
-        self.snapshot().table().region_named(region).ok_or(UnknownRegion)?;
-        let since = self.clock.wall();
-        let expires = patch.expires_in.map(|span| self.clock.now() + span);
-        let expires_at = patch.expires_in.and_then(|span| {
-            since.checked_add(jiff::SignedDuration::try_from(std::time::Duration::from(span)).ok()?).ok()
-        });
-        let RegionPatch { weight, state, author, reason, .. } = patch;
-        let mut overrides = inner.overlay.region(region);
-        if let Some(value) = weight {
-            let (author, reason) = (author.clone(), reason.clone());
-            overrides.weight =
-                value.map(|value| Overridden { value, author, reason, since, expires_at, expires });
-        }
-        if let Some(value) = state {
-            overrides.state =
-                value.map(|value| Overridden { value, author, reason, since, expires_at, expires });
-        }
-        inner.overlay.set(region, overrides.clone());
-        self.republish_overlay(&mut inner);
-        Ok(overrides)
-    }
-
-    /// Ends overrides that have expired. When the next one will.
-    pub fn expire_overrides(&self) -> Option<Moment> {
-        let mut inner = self.lock();
-        let ended = inner.overlay.expire(self.clock.now());
-        if !ended.is_empty() {
-            tracing::info!(regions = ?ended, "override expired");
-            self.republish_overlay(&mut inner);
-        }
-        inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        inner.overlay.next_expiry()
-    }
-
     /// Moves this PoP, as GeoIP of its public address says after a new database.
     pub fn place_pop(&self, pop: Pop) {
         let mut inner = self.lock();
@@ -261,13 +207,6 @@ impl Publisher {
             let ranking = Ranking { number, pop, ..Ranking::clone(&before.ranking) };
             self.swap(&mut inner, Snapshot { ranking: Arc::new(ranking), ..Snapshot::clone(&before) });
         }
-    }
-
-    fn republish_overlay(&self, inner: &mut Inner) {
-        let before = self.snapshot();
-        let overlay = Arc::new(inner.overlay.clone());
-        let effective = Arc::new(effective(before.table(), &overlay));
-        self.swap(inner, Snapshot { overlay, effective, ..Snapshot::clone(&before) });
     }
 
     fn swap(&self, inner: &mut Inner, next: Snapshot) {
@@ -312,10 +251,6 @@ fn version(number: u64, draft: Draft, table: Table, clock: &Clock) -> Arc<Versio
         published_at: clock.wall(),
     };
     Arc::new(Version { about, text: draft.text, table: Arc::new(table) })
-}
-
-fn effective(table: &Table, overlay: &Overlay) -> Effective {
-    Effective::of(table, |region| overlay.region(&table.region(region).name).to_override())
 }
 
 #[cfg(test)]

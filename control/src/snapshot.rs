@@ -14,6 +14,7 @@ use steer::ranking::Ranking;
 use steer::signals::{Observed, Signals};
 use steer::{Moment, Table};
 
+use crate::drill::Drill;
 use crate::overlay::Overlay;
 use crate::version::Version;
 use crate::vitals::{OriginVitals, PlacementVitals};
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub ranking: Arc<Ranking>,
     /// Where lanes of manual failback stand.
     pub incumbents: Arc<Vec<Option<RegionId>>>,
+    /// The drill that runs, if one does.
+    pub drill: Option<Arc<Drill>>,
     /// What was learnt, in the table's order.
     pub vitals: Arc<Vitals>,
 }
@@ -61,8 +64,15 @@ impl Snapshot {
             effective: &self.effective,
             ranking: &self.ranking,
             incumbents: &self.incumbents,
+            drill: self.drill.as_deref().map(|drill| &drill.decided),
             signals: &self.vitals,
         }
+    }
+
+    /// The same with other states and weights.
+    #[must_use]
+    pub fn under(&self, effective: Effective) -> Self {
+        Self { effective: Arc::new(effective), ..self.clone() }
     }
 }
 

@@ -3,7 +3,9 @@
 //! ```text
 //! GET   /v1/regions               every region: configured, overridden, observed, and its predicted share
 //! GET   /v1/regions/{name}        one of them
-//! PATCH /v1/regions/{name}        {weight, state, reason, expires_in}
+//! PATCH /v1/regions/{name}        {weight, state, health, over, reason, expires_in}
+//! GET   /v1/placements/{pool}/{region}    one pool's presence in one region
+//! PATCH /v1/placements/{pool}/{region}    as for regions
 //! GET   /v1/explain               ?ip= &method= &host= &path=
 //! GET   /v1/tables                the published versions
 //! GET   /v1/tables/{version}      one of them, as it was written
@@ -16,6 +18,8 @@
 
 mod counts;
 mod explain;
+mod overrides;
+mod placements;
 mod problem;
 mod regions;
 mod tables;
@@ -32,11 +36,11 @@ use axum::routing::get;
 
 pub use counts::Counts;
 use problem::Problem;
-pub use regions::{
-    Configured, Effective, Layer, Observed, ObservedOrigin, ObservedPlacement, Region, Regions,
-};
+pub use regions::{Observed, ObservedOrigin, ObservedPlacement, Region, Regions};
 pub use tables::{Published, Tables};
 pub use token::Token;
+
+pub use crate::layers::{Configured, Effective, LastError, Layer};
 
 use crate::explain::Locate;
 use crate::publisher::Publisher;
@@ -77,6 +81,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/v1/regions", get(regions::list))
         .route("/v1/regions/{name}", get(regions::show).patch(regions::patch))
+        .route("/v1/placements/{pool}/{region}", get(placements::show).patch(placements::patch))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/tables/{version}", get(tables::show))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -111,7 +116,7 @@ fn is_authorized(admin: &Admin, headers: &HeaderMap) -> bool {
 }
 
 async fn unknown_path() -> Problem {
-    let known = "the paths are /v1/regions, /v1/explain and /v1/tables";
+    let known = "the paths are /v1/regions, /v1/placements, /v1/explain and /v1/tables";
     Problem::new(StatusCode::NOT_FOUND, "unknown-path", known)
 }
 

@@ -21,6 +21,8 @@ use steer::spec::{State, Steering};
 use steer::trace::{Trace, Verdict, WhyNot};
 use steer::{Client, Table};
 
+use crate::drill::Drill;
+use crate::layers::{DecidedBy, decided_by};
 use crate::snapshot::Snapshot;
 use words::{health, reason, summary};
 
@@ -115,6 +117,9 @@ pub struct Inputs {
     pub overlay: u64,
     /// The ranking's number.
     pub ranking: u64,
+    /// The drill that runs, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
     /// The client's key.
     pub key: u64,
 }
@@ -124,12 +129,15 @@ pub struct Inputs {
 pub struct Candidate {
     /// The region.
     pub region: String,
-    /// Its health for the route's pool.
+    /// Its health for the route's pool: the observed one, or the one that an operator forced and what is seen.
     pub health: String,
     /// Its state, after overrides.
     pub state: Option<State>,
     /// Its weight for the pool, after overrides, in percent.
     pub weight: Option<f64>,
+    /// Which layer decided weight, state and health; `None` where the pool is not placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<DecidedBy>,
     /// Distance from the client.
     pub km: Option<f64>,
     /// The parts of its cost.
@@ -176,6 +184,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
             version: snapshot.version.about.version,
             overlay: snapshot.overlay.number,
             ranking: snapshot.ranking.number,
+            drill: snapshot.drill.as_deref().cloned(),
             key: client.key,
         },
         route: None,
@@ -250,13 +259,14 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
         let observed = snapshot.vitals.observed(placement);
         told.regions.push(Candidate {
             region: region(placement),
-            health: health(observed),
+            health: health(observed, standing.forced),
+            decided_by: Some(decided_by(snapshot, placement)),
             state: Some(standing.state),
             weight: Some(f64::from(standing.dial) * 100.0 / f64::from(DIAL_WHOLE)),
             km: judged.and_then(|judged| judged.terms.km).map(rounded),
             terms: judged.map(|judged| cost(snapshot, placement, &judged.terms)),
             chosen: why == WhyNot::Chosen,
-            why: reason(&why, lane.steering, decision),
+            why: reason(&why, judged.map(|judged| judged.verdict), lane.steering, decision),
         });
     }
     let placed = |name: &str| told.regions.iter().any(|candidate| candidate.region == name);
@@ -265,6 +275,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
         health: "-".to_owned(),
         state: None,
         weight: None,
+        decided_by: None,
         km: None,
         terms: None,
         chosen: false,

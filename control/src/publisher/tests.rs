@@ -8,8 +8,9 @@ use steer::signals::{Health, Observed, Signals};
 use steer::spec::State;
 use steer::{Defect, KeyPath, Span, Table};
 
-use super::{Draft, Publisher, RegionPatch};
+use super::{Draft, Publisher};
 use crate::clock::Clock;
+use crate::overlay::{OverridePatch, Target};
 
 const TABLE: &str = r#"
 regions = [
@@ -54,19 +55,33 @@ fn region(publisher: &Publisher) -> String {
     snapshot.table().region(snapshot.table().placement(decision.first).region).name.clone()
 }
 
-fn patch(weight: Option<Option<u8>>, state: Option<Option<State>>, expires_in: Option<Span>) -> RegionPatch {
-    RegionPatch { weight, state, author: "a".to_owned(), reason: "r".to_owned(), expires_in }
+pub(super) fn patch(
+    region: &str,
+    weight: Option<Option<u8>>,
+    state: Option<Option<State>>,
+    expires_in: Option<Span>,
+) -> OverridePatch {
+    OverridePatch {
+        target: Target::Region(region.to_owned()),
+        weight,
+        state,
+        health: None,
+        over: None,
+        expires_in,
+        author: "a".to_owned(),
+        reason: "r".to_owned(),
+    }
 }
 
 #[test]
 fn a_change_is_in_force_when_the_call_returns() {
     let publisher = publisher();
     assert_eq!(region(&publisher), "eu");
-    publisher.patch("eu", patch(Some(Some(0)), None, None)).unwrap();
+    publisher.patch(patch("eu", Some(Some(0)), None, None)).unwrap();
     assert_eq!(region(&publisher), "us");
-    publisher.patch("eu", patch(Some(None), None, None)).unwrap();
+    publisher.patch(patch("eu", Some(None), None, None)).unwrap();
     assert_eq!(region(&publisher), "eu");
-    assert!(publisher.patch("mars", patch(Some(None), None, None)).is_err());
+    assert!(publisher.patch(patch("mars", Some(None), None, None)).is_err());
 }
 
 #[test]
@@ -84,7 +99,7 @@ fn a_refused_table_changes_nothing() {
 #[test]
 fn a_publish_keeps_overrides_ranking_and_health() {
     let publisher = publisher();
-    publisher.patch("eu", patch(None, Some(Some(State::Drain)), None)).unwrap();
+    publisher.patch(patch("eu", None, Some(Some(State::Drain)), None)).unwrap();
     let key = publisher.snapshot().vitals.placements[1].key.clone();
     assert_eq!(publisher.observe(&key, Observed::plain(Health::Up)), Some(Observed::UNKNOWN));
     assert_eq!(publisher.observe(&key, Observed::plain(Health::Up)), None);
@@ -110,11 +125,11 @@ fn a_region_that_moved_is_measured_anew() {
 #[test]
 fn overrides_end_when_they_expire() {
     let publisher = publisher();
-    publisher.patch("eu", patch(Some(Some(0)), None, Some(Span::from_millis(1)))).unwrap();
-    publisher.patch("eu", patch(None, Some(Some(State::Standby)), None)).unwrap();
+    publisher.patch(patch("eu", Some(Some(0)), None, Some(Span::from_millis(1)))).unwrap();
+    publisher.patch(patch("eu", None, Some(Some(State::Standby)), None)).unwrap();
     assert_eq!(region(&publisher), "us");
-    while publisher.expire_overrides().is_some() {}
-    let overrides = publisher.snapshot().overlay.region("eu");
+    while publisher.advance().is_some() {}
+    let overrides = publisher.snapshot().overlay.region("eu").clone();
     assert!(overrides.weight.is_none() && overrides.state.is_some(), "{overrides:?}");
 }
 
@@ -123,12 +138,12 @@ fn old_snapshots_are_freed_here_and_not_by_a_reader() {
     let publisher = publisher();
     let held = publisher.snapshot();
     for weight in 0..10 {
-        publisher.patch("eu", patch(Some(Some(weight)), None, None)).unwrap();
+        publisher.patch(patch("eu", Some(Some(weight)), None, None)).unwrap();
     }
-    publisher.expire_overrides();
+    publisher.advance();
     assert_eq!(publisher.lock().retired.len(), 1, "only the one that is still held");
     drop(held);
-    publisher.expire_overrides();
+    publisher.advance();
     assert_eq!(publisher.lock().retired.len(), 0);
 }
 
