@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use steer::effective::Forced;
@@ -20,10 +22,13 @@ placements = [
 ]
 "#;
 
-fn table() -> Table {
-    let none = |_: &str| None;
-    let compiled = crate::document::read("t", TABLE, &none, |spec: Spec| Table::compile(&spec));
-    compiled.unwrap_or_else(|findings| panic!("{findings:?}"))
+fn table() -> &'static Table {
+    static COMPILED: LazyLock<Table> = LazyLock::new(|| {
+        let none = |_: &str| None;
+        let compiled = crate::document::read("t", TABLE, &none, |spec: Spec| Table::compile(&spec));
+        compiled.unwrap_or_else(|findings| panic!("{findings:?}"))
+    });
+    &COMPILED
 }
 
 fn wall(secs: i64) -> Timestamp {
@@ -57,7 +62,7 @@ fn nothing(target: Target) -> OverridePatch {
 
 /// Resolves and applies a change, `secs` after the beginning.
 fn patch(overlay: &mut Overlay, patch: OverridePatch, secs: u64) -> Result<(), PatchRefused> {
-    let change = patch.resolve(&table(), overlay, wall(i64::try_from(secs).unwrap()), at(secs))?;
+    let change = patch.resolve(table(), overlay, wall(i64::try_from(secs).unwrap()), at(secs))?;
     overlay.apply(change);
     overlay.at = at(secs);
     Ok(())
@@ -65,7 +70,7 @@ fn patch(overlay: &mut Overlay, patch: OverridePatch, secs: u64) -> Result<(), P
 
 /// State, dial and forced health of the two placements.
 fn standings(overlay: &Overlay, secs: u64) -> [(State, u32, Option<Forced>); 2] {
-    let effective = overlay.effective_at(&table(), at(secs));
+    let effective = overlay.effective_at(table(), at(secs));
     [0, 1].map(|index| {
         let standing = effective.of_placement(steer::ids::PlacementId::new(index).unwrap());
         (standing.state, standing.dial, standing.forced)
@@ -154,7 +159,7 @@ fn what_no_table_has_stays_and_applies_to_nothing() {
     };
     overlay.apply(set.clone().resolve(&elsewhere, &overlay, wall(0), at(0)).unwrap());
     patch(&mut overlay, OverridePatch { weight: Some(Some(1)), ..nothing(eu()) }, 0).unwrap();
-    let listed = overlay.list(&table());
+    let listed = overlay.list(table());
     let told: Vec<(String, bool)> = listed.iter().map(|it| (it.target.to_string(), it.applies)).collect();
     assert_eq!(told, [("eu".to_owned(), true), ("mars".to_owned(), false)]);
     assert_eq!(patch(&mut overlay, set, 0), Err(PatchRefused::Unknown(mars.clone())), "not set anew");
@@ -263,10 +268,10 @@ proptest! {
         for later in 0..120 {
             live.expire(at(up_at + later));
             restored.expire(started(later));
-            let is = restored.effective_at(&table(), started(later));
-            prop_assert_eq!(&is, &live.effective_at(&table(), at(up_at + later)), "{} s later", later);
+            let is = restored.effective_at(table(), started(later));
+            prop_assert_eq!(&is, &live.effective_at(table(), at(up_at + later)), "{} s later", later);
         }
-        prop_assert_eq!(restored.effective_at_the_end(&table()), live.effective_at_the_end(&table()));
+        prop_assert_eq!(restored.effective_at_the_end(table()), live.effective_at_the_end(table()));
     }
 
     /// Stepping whenever it is due misses nothing, and is due four times a second at most, expiry and ends aside.
@@ -281,13 +286,13 @@ proptest! {
             prop_assert!(next > now);
             let just_before = Moment::from_nanos(next.as_nanos() - 1);
             if next.since(now) > STEP_PAUSE {
-                prop_assert_eq!(overlay.effective_at(&table(), just_before), overlay.effective_at(&table(), now));
+                prop_assert_eq!(overlay.effective_at(table(), just_before), overlay.effective_at(table(), now));
             }
             overlay.expire(next);
-            overlay.step(&table(), next);
+            overlay.step(table(), next);
             (now, steps) = (next, steps + 1);
             prop_assert!(steps < 4 * 150 + 20);
         }
-        prop_assert_eq!(overlay.effective_at(&table(), now), overlay.effective_at_the_end(&table()));
+        prop_assert_eq!(overlay.effective_at(table(), now), overlay.effective_at_the_end(table()));
     }
 }

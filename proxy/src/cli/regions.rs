@@ -95,8 +95,8 @@ fn table(regions: &Regions) -> String {
 
 fn marked(text: &str, by: Layer) -> String {
     match by {
-        Layer::Table => text.to_owned(),
-        Layer::Override => format!("{text} *"),
+        Layer::Table | Layer::RegionTable | Layer::Observed => text.to_owned(),
+        Layer::Override | Layer::RegionOverride => format!("{text} *"),
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use control::publisher::{Draft, RegionPatch};
-use steer::Span;
+use control::overlay::{OverridePatch, Target};
+use control::publisher::Draft;
 use steer::geo::Place;
 use tokio::sync::watch;
 
@@ -100,15 +100,17 @@ impl Stage {
 
     /// Overrides a region's weight.
     pub(super) fn set_weight(&self, region: usize, weight: u8) {
-        let patch = RegionPatch {
+        // The demo's regions do not change.
+        let _ = self.edge.publisher().patch(OverridePatch {
+            target: Target::Region(REGIONS[region].0.to_owned()),
             weight: Some(Some(weight)),
             state: None,
+            health: None,
+            over: None,
             author: "demo".to_owned(),
             reason: "demo".to_owned(),
-            expires_in: None::<Span>,
-        };
-        // The demo's regions do not change.
-        let _ = self.edge.publisher().patch(REGIONS[region].0, patch);
+            expires_in: None,
+        });
     }
 
     /// The region that most users are served by now.

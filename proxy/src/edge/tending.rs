@@ -1,4 +1,4 @@
-//! The control thread: answers operators, watches files, ends overrides. It never waits for a worker.
+//! The control thread: answers operators, watches files, ends overrides and moves weights on their way. It never waits for a worker.
 
 use std::cell::RefCell;
 use std::io;
@@ -23,8 +23,8 @@ use crate::locate::Locator;
 use crate::observe::Sources;
 use crate::tls::TlsListeners;
 
-/// How often expired overrides are looked for, at most.
-const EXPIRY_TICK: Duration = Duration::from_secs(1);
+/// The longest that nobody looks for what goes on by itself.
+const ADVANCE_TICK: Duration = Duration::from_secs(1);
 
 pub(super) struct Parts {
     pub(super) settings: Arc<Settings>,
@@ -75,6 +75,7 @@ async fn run(parts: Parts) -> io::Result<()> {
         axum::serve(TcpListener::from_std(health_listener)?, health::router(sources, ready)).into_future();
     let (mut admin, mut health) = (std::pin::pin!(admin), std::pin::pin!(health));
     let mut tables = tending.publisher.tables();
+    let mut operated = tending.publisher.operated();
     let mut origin_files = tending.origin_files();
     let mut watch = tending.watch(&origin_files);
     let changed = async |watch: &mut Option<Watch>| match watch {
@@ -88,7 +89,7 @@ async fn run(parts: Parts) -> io::Result<()> {
                 watch = tending.watch(&origin_files);
             }
         }
-        let next_expiry = tending.expire();
+        let next = tending.advance();
         tokio::select! {
             ended = &mut admin => return ended,
             ended = &mut health => return ended,
@@ -106,7 +107,8 @@ async fn run(parts: Parts) -> io::Result<()> {
                 let _ = done.send(());
             }
             Ok(()) = tables.changed() => {}
-            () = tokio::time::sleep(next_expiry) => {}
+            Ok(()) = operated.changed() => {}
+            () = tokio::time::sleep(next) => {}
         }
     }
 }
@@ -143,12 +145,13 @@ impl Tending {
         }
     }
 
-    /// Ends expired overrides, and says when to look again.
-    fn expire(&self) -> Duration {
+    /// Ends what has expired, moves what is on its way, and says when to look again.
+    fn advance(&self) -> Duration {
+        let next = self.publisher.advance();
         let now = self.publisher.clock().now();
-        let next = self.publisher.expire_overrides().map(|at| Duration::from(at.since(now)));
-        // A moment more, so that it has expired when it is looked at.
-        next.map_or(EXPIRY_TICK, |next| (next + Duration::from_millis(1)).min(EXPIRY_TICK))
+        let next = next.map(|at| Duration::from(at.since(now)));
+        // A moment more, so that it is due when it is looked at.
+        next.map_or(ADVANCE_TICK, |next| (next + Duration::from_millis(1)).min(ADVANCE_TICK))
     }
 
     /// Reads the files again; those that have not changed only if told to.

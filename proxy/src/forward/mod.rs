@@ -160,6 +160,7 @@ async fn run(
             let reason = match kind {
                 RETRY => Reason::FailedOver,
                 HEDGE => Reason::HedgeWon,
+                _ if target.drilled => Reason::Drilled,
                 _ if target.spilled => Reason::Spilled,
                 _ => Reason::None,
             };

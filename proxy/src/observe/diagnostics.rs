@@ -86,7 +86,7 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 fn proxy_error(reason: Reason, status: u16) -> Option<&'static str> {
     let is_late = status == 504;
     match reason {
-        Reason::None | Reason::FailedOver | Reason::HedgeWon | Reason::Spilled => None,
+        Reason::None | Reason::FailedOver | Reason::HedgeWon | Reason::Spilled | Reason::Drilled => None,
         Reason::BadRequest | Reason::ClientGone => Some("http_request_error"),
         Reason::NoRoute => Some("destination_not_found"),
         Reason::Loop => Some("proxy_loop_detected"),

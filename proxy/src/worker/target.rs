@@ -9,6 +9,7 @@ use steer::Table;
 use steer::attempt::{Failed, Reach, next_placement};
 use steer::client::Client;
 use steer::decide::{Basis, Cause, Decision, decide, last_resorts, plan_in_lane};
+use steer::effective::Forced;
 use steer::ids::{OriginId, PlacementId, RouteId};
 use steer::matching::RequestHead;
 use steer::pick::{OriginView, pick, pick_for_key};
@@ -71,6 +72,10 @@ pub(crate) struct Target {
     pub(crate) natural_region: Option<Rc<str>>,
     /// Whether it goes here because the nearest placement is full.
     pub(crate) spilled: bool,
+    /// Whether a drill sends it here.
+    pub(crate) drilled: bool,
+    /// Whether an operator forced the placement to count as up.
+    pub(crate) is_forced_up: bool,
     /// The cookie that the answer must carry, without `Secure`.
     pub(crate) cookie: Option<String>,
 }
@@ -155,7 +160,8 @@ impl Worker {
             plan.iter().copied().filter(|placement| !has_untried(&mut resolved, *placement, tried)).collect();
         let next = match resolved.placement_of(failed) {
             Some(placement) => {
-                let health = snapshot.vitals.observed(placement).health;
+                let standing = snapshot.effective.of_placement(placement);
+                let health = standing.seen(snapshot.vitals.observed(placement)).health;
                 let untried_left = !exhausted.contains(&placement);
                 let failed = Failed { placement, health, untried_left };
                 next_placement(&plan, failed, &exhausted, onward.reach, onward.is_last)
@@ -260,6 +266,8 @@ fn target(
     let excess = placement.and_then(|placement| resolved.snapshot.ranking.excesses.get(placement.index()));
     let is_slow = excess.is_some_and(|excess| excess.ms > 0);
     let budgets = table.pool(table.lane(decision.lane).pool).budgets;
+    let standing = placement.map(|placement| resolved.snapshot.effective.of_placement(placement));
+    let forced = standing.and_then(|standing| standing.forced);
     let known = resolved.at(&route, &origin.region);
     Target {
         series: known.series,
@@ -272,6 +280,8 @@ fn target(
         decision: decided_by(resolved),
         natural_region,
         spilled: decision.spilled_from.is_some(),
+        drilled: decision.drilled,
+        is_forced_up: forced == Some(Forced::Up),
         cookie,
         origin,
         route,

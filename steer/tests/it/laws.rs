@@ -40,7 +40,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
     })
 }
 
-fn any_client() -> impl Strategy<Value = Client> {
+pub(crate) fn any_client() -> impl Strategy<Value = Client> {
     let kept = proptest::option::weighted(0.3, (0..12usize, 0.0..200.0f64));
     (any_stranger(), kept).prop_map(|(mut client, kept)| {
         client.kept =
@@ -66,13 +66,13 @@ fn any_stranger() -> impl Strategy<Value = Client> {
 
 /// For such a client latency may choose the head among near regions, or the region that he was in heads the plan, so the rest
 /// of the order says little about it.
-fn is_vague(client: &Client) -> bool {
+pub(crate) fn is_vague(client: &Client) -> bool {
     client.kept.is_some() || client.spot.as_ref().is_some_and(|spot| spot.accuracy_km > 0.0)
 }
 
 prop_compose! {
     /// The twelve regions in a random state of affairs.
-    fn any_setup()(
+    pub(crate) fn any_setup()(
         steering in any_steering(),
         pop in 0..12usize,
         latencies in proptest::collection::vec(proptest::option::weighted(0.9, any_number()), 12),

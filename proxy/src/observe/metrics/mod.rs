@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use control::admin::Counts;
+use control::layers;
 use control::publisher::Publisher;
 use control::share::Samples;
 use prometheus::core::{Collector, Desc};
@@ -237,12 +238,11 @@ impl Numbers {
         let shares = self.0.samples.predict(&snapshot);
         let (mut states, mut weights, mut rtt, mut share) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (id, region) in (0..).map_while(RegionId::new).zip(&table.regions) {
-            let overrides = snapshot.overlay.region(&region.name);
+            let effective = layers::of_region(&snapshot, id);
             let name = region.name.as_str();
             let configured = (region.state, region.weight);
-            let state = overrides.state.as_ref().map_or(region.state, |state| state.value);
-            let weight = overrides.weight.as_ref().map_or(region.weight, |weight| weight.value);
-            for (layer, (state, weight)) in [("configured", configured), ("effective", (state, weight))] {
+            let effective = (effective.state, effective.weight);
+            for (layer, (state, weight)) in [("configured", configured), ("effective", effective)] {
                 states.push(gauge(labels([("region", name), ("layer", layer)]), state_number(state)));
                 weights.push(gauge(labels([("region", name), ("layer", layer)]), f64::from(weight) / 100.0));
             }
