@@ -17,6 +17,7 @@ mod house;
 mod listeners;
 mod locate;
 mod loops;
+mod operated;
 mod origins;
 mod peers;
 mod pools;

@@ -107,6 +107,7 @@ async fn regions_answer() {
         "/regions/0/observed/rise_ms",
         "/regions/0/observed/placements/0/origins/0/address",
         "/regions/0/observed/placements/0/origins/0/last_success_ago_ms",
+        "/regions/0/placements/0/observed/for_ms",
         "/regions/0/overridden/weight/since",
         "/regions/0/overridden/weight/expires_at",
     ] {

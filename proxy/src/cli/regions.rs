@@ -65,9 +65,12 @@ fn table(regions: &Regions) -> String {
         let health: Vec<String> = observed
             .placements
             .iter()
-            .map(|placement| match placement.ramp.filter(|ramp| *ramp > 0.0) {
-                Some(ramp) => format!("{} {} {:.0} %", placement.pool, placement.health, ramp * 100.0),
-                None => format!("{} {}", placement.pool, placement.health),
+            .map(|placement| match forced(region, &placement.pool) {
+                Some(health) => format!("{} {health} * (seen {})", placement.pool, placement.health),
+                None => match placement.ramp.filter(|ramp| *ramp > 0.0) {
+                    Some(ramp) => format!("{} {} {:.0} %", placement.pool, placement.health, ramp * 100.0),
+                    None => format!("{} {}", placement.pool, placement.health),
+                },
             })
             .collect();
         vec![
@@ -91,6 +94,13 @@ fn table(regions: &Regions) -> String {
         "{table}\n\n* overridden. Shares predicted from {basis}. Table {}, overlay {}, ranking {}.",
         regions.version, regions.overlay, regions.ranking
     )
+}
+
+/// The health that an operator forced on a placement of the region.
+fn forced<'a>(region: &'a Region, pool: &str) -> Option<&'a str> {
+    let placement = region.placements.iter().find(|placement| placement.pool == pool)?;
+    let effective = &placement.effective;
+    (effective.health_by != Layer::Observed).then_some(effective.health.as_str())
 }
 
 fn marked(text: &str, by: Layer) -> String {
