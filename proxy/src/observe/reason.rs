@@ -91,9 +91,7 @@ impl Reason {
             Self::NoRoute => "No route serves this host or path.",
             Self::ResidencyBlocked => "Healthy regions are left, but none in the route's jurisdictions.",
             Self::Spilled => "The nearest region was full, so the next one answered.",
-            Self::Drilled => {
-                "A drill made the region look dead that would have answered, so another one did."
-            }
+            Self::Drilled => "A drill makes its region look dead, so another one answered.",
             Self::OriginBroke => "The origin broke off in the middle of its answer.",
             Self::ConnectFailure => "No connection to an origin could be made.",
             Self::ConnectTimeout => "No connection to an origin could be made in time.",
