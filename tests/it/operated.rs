@@ -1,7 +1,10 @@
 //! What operators override of regions and placements while traffic flows: forced health, drains over time.
 
+use control::drill::DrillDraft;
+use control::publisher::Draft;
 use http::Method;
 use serde_json::{Value, json};
+use steer::Span;
 use testkit::{Client, Edge, EdgeBuilder, Origin, table, until};
 
 use crate::NEARSIDE;
@@ -154,4 +157,61 @@ async fn a_drain_over_time_moves_each_client_once_and_ends_on_time() {
     until("the override expires", async || asked(&mut client, 69).await == "near").await;
     let took = begun.elapsed().as_secs_f64();
     assert!((4.9..6.0).contains(&took), "exact to a second: {took} s");
+}
+
+/// In this process, whose publisher a test can ask for a drill.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_moves_its_part_of_the_clients_and_the_log_says_dr() {
+    let (near, far) = (Origin::named("near").await, Origin::named("far").await);
+    let text = table(&[("near", &[near.host()]), ("far", &[far.host()])]);
+    let builder = EdgeBuilder::new(NEARSIDE, &text);
+    let (_, settings) = nearside::config::read(&builder.write()).unwrap();
+    let draft =
+        Draft { text, source: "test".to_owned(), author: "test".to_owned(), reason: "test".to_owned() };
+    let edge = nearside::edge::Edge::start(settings, draft, Vec::new()).unwrap();
+    let mut client = Client::connect(edge.listeners[0]).await;
+    until("it serves", async || asked(&mut client, 69).await == "near").await;
+    let mut networks = Vec::new();
+    for network in 64..124 {
+        if asked(&mut client, network).await == "near" {
+            networks.push(network);
+        }
+    }
+    let drill = |percent, lasts| DrillDraft {
+        region: "near".to_owned(),
+        percent,
+        lasts,
+        author: "test".to_owned(),
+        reason: "test".to_owned(),
+    };
+    edge.publisher().set_drill(drill(50.0, Span::from_secs(60))).unwrap();
+    let mut moved = 0;
+    for network in &networks {
+        moved += usize::from(asked(&mut client, *network).await == "far");
+    }
+    assert!(moved > networks.len() / 4 && moved < networks.len() * 3 / 4, "{moved} of {}", networks.len());
+    let logged = || {
+        let text = std::fs::read_to_string(builder.folder().join("access.log")).unwrap_or_default();
+        let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        lines.into_iter().filter(|line| line["reason"] == "DR").collect::<Vec<_>>()
+    };
+    until("the log says so", async || logged().len() >= moved).await;
+    let drilled = logged();
+    assert_eq!(drilled.len(), moved);
+    assert!(
+        drilled.iter().all(|line| line["region"] == "far" && line["natural_region"] == "near"),
+        "{drilled:?}"
+    );
+    // It ends by itself, to the second.
+    edge.publisher().set_drill(drill(100.0, Span::from_millis(500))).unwrap();
+    assert_eq!(asked(&mut client, 69).await, "far");
+    until("the drill is over", async || asked(&mut client, 69).await == "near").await;
+    // Alone, the region serves although it plays dead.
+    edge.publisher().set_drill(drill(100.0, Span::from_secs(60))).unwrap();
+    drop(far);
+    for _ in 0..20 {
+        let answer = asked(&mut client, 69).await;
+        assert_eq!(answer, "near", "a drill fails nobody");
+    }
+    tokio::task::spawn_blocking(|| edge.stop()).await.unwrap();
 }

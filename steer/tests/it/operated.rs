@@ -193,7 +193,7 @@ fn the_last_usable_region_is_not_taken_away_unseen() {
             "pool web would lose more than half of its weight: from 200 % to 0 % of one placement",
         ]
     );
-    let mut sick = before.clone();
+    let mut sick = before;
     sick.observe(1, Observed::plain(Health::Down));
     let mut drained = sick.clone();
     drained.overrides.insert(0, Override { state: Some(State::Off), ..Override::default() });
