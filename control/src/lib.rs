@@ -9,8 +9,9 @@
 //! - [`vitals`]: what was learnt about origins and placements, kept by name.
 //! - [`uplink`]: whether this edge doubts its own way out.
 //! - [`explain`], [`share`]: questions about decisions, answered by the decision itself.
-//! - [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
+//! - [`access`]: who may do what. [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
 
+pub mod access;
 pub mod admin;
 pub mod clock;
 pub mod document;

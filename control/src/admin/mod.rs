@@ -9,25 +9,25 @@
 //! GET   /v1/tables/{version}      one of them, as it was written
 //! POST  /v1/tables                ?reason=   publish the TOML in the body
 //! ```
-//! Every call needs `Authorization: Bearer <token>`. Errors are problem documents (RFC 9457) that name the field and show a
-//! valid example. A change is in force before its answer is sent.
+//! Every call needs `Authorization: Bearer <token>` or a client certificate, and whose it is says what may be done with it
+//! (see [`access`](crate::access)). Errors are problem documents (RFC 9457) that name the field and show a valid example. A change
+//! is in force before its answer is sent.
 //!
-//! Left out: roles, previews, history on disk.
+//! Left out: previews, history on disk.
 
 mod counts;
 mod explain;
+mod gate;
 mod problem;
 mod regions;
 mod tables;
-mod token;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::get;
 
 pub use counts::Counts;
@@ -36,8 +36,8 @@ pub use regions::{
     Configured, Effective, Layer, Observed, ObservedOrigin, ObservedPlacement, Region, Regions,
 };
 pub use tables::{Published, Tables};
-pub use token::Token;
 
+use crate::access::Access;
 use crate::explain::Locate;
 use crate::publisher::Publisher;
 use crate::share::Samples;
@@ -55,8 +55,8 @@ pub struct Admin {
     pub samples: Arc<Samples>,
     /// Who finds a client's place.
     pub locator: Arc<dyn Locate>,
-    /// Who may come in.
-    pub token: Token,
+    /// Who may come in, and what he may do.
+    pub access: Arc<Access>,
     /// How often the API was called.
     pub counts: Arc<Counts>,
 }
@@ -83,31 +83,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .merge(tables)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(middleware::from_fn_with_state(admin.clone(), gate))
+        .layer(middleware::from_fn_with_state(admin.clone(), gate::gate))
         .with_state(admin)
-}
-
-/// Lets in whoever knows the token, and counts.
-async fn gate(State(admin): Shared, request: Request, next: Next) -> Response {
-    let verb = request.method().clone();
-    let response = if is_authorized(&admin, request.headers()) {
-        next.run(request).await
-    } else {
-        let problem = Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "this call needs the admin token: send it as \"Authorization: Bearer <token>\"",
-        );
-        ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response()
-    };
-    admin.counts.add(&verb, response.status());
-    response
-}
-
-fn is_authorized(admin: &Admin, headers: &HeaderMap) -> bool {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = value.and_then(|value| value.strip_prefix("Bearer "));
-    token.is_some_and(|token| admin.token.is(token))
 }
 
 async fn unknown_path() -> Problem {

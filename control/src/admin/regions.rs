@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Deserializer, Serialize};
 use steer::geo::Place;
 use steer::health::OriginHealth;
@@ -17,6 +17,7 @@ use steer::{Moment, Span};
 
 use super::problem::Problem;
 use super::{Admin, Shared};
+use crate::access::{Action, Caller};
 use crate::overlay::RegionOverrides;
 use crate::publisher::RegionPatch;
 use crate::share::{Basis, Shares};
@@ -211,9 +212,11 @@ pub(super) struct Patched {
 
 pub(super) async fn patch(
     State(admin): Shared,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Patched>, Problem> {
+    caller.may(Action::Override { region: &name })?;
     let body = body.map_err(|refused| Problem::new(refused.status(), "bad-body", refused.body_text()))?;
     let example = serde_json::json!({"weight": 50, "reason": "trying the new release", "expires_in": "2h"});
     let patch: Patch = serde_json::from_slice(&body)
@@ -234,7 +237,7 @@ pub(super) async fn patch(
     let change = RegionPatch {
         weight: patch.weight,
         state: patch.state,
-        author: "api".to_owned(),
+        author: caller.name,
         reason: patch.reason,
         expires_in: patch.expires_in,
     };
@@ -257,7 +260,8 @@ fn tell(region: &str, change: &RegionPatch) {
         change.weight.map(|weight| weight.map_or_else(|| "-".to_owned(), |weight| weight.to_string()));
     let state = change.state.map(|state| state.map_or("-", RegionState::as_str));
     let expires_in = change.expires_in.map(|span| span.to_string());
-    tracing::info!(region, weight, state, reason = change.reason, expires_in, "override");
+    let (author, reason) = (&change.author, &change.reason);
+    tracing::info!(region, weight, state, author, reason, expires_in, "override");
 }
 
 fn region(snapshot: &Snapshot, id: RegionId, shares: &Shares, now: Moment) -> Region {

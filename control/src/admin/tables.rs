@@ -1,15 +1,16 @@
 //! `/v1/tables`: what was published, and publishing.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::{MAX_TABLE_BYTES, Shared};
+use crate::access::{Action, Caller};
 use crate::publisher::Draft;
 use crate::version::About;
 
@@ -64,9 +65,11 @@ pub(super) async fn show(
 
 pub(super) async fn publish(
     State(admin): Shared,
+    Extension(caller): Extension<Caller>,
     why: Result<Query<Why>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Published>, Problem> {
+    caller.may(Action::Publish)?;
     let example = serde_json::json!("POST /v1/tables?reason=new%20region");
     let Query(why) =
         why.map_err(|refused| Problem::field("bad-query", "query", refused.body_text(), example.clone()))?;
@@ -90,7 +93,7 @@ pub(super) async fn publish(
             serde_json::json!("[[regions]]"),
         )
     })?;
-    let draft = Draft { text, source: "request body".to_owned(), author: "api".to_owned(), reason };
+    let draft = Draft { text, source: "request body".to_owned(), author: caller.name, reason };
     let publisher = admin.publisher.clone();
     // A large table takes milliseconds to compile; the other calls need not wait for it.
     let published = tokio::task::spawn_blocking(move || publisher.publish(draft)).await;
@@ -100,7 +103,7 @@ pub(super) async fn publish(
             let detail = format!("the table has {} mistakes; the running one stays in force", findings.len());
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-table", detail).with_findings(findings)
         })?;
-    tracing::info!(version = about.version, fingerprint = %about.fingerprint, reason = %about.reason, "table published");
+    tracing::info!(version = about.version, fingerprint = %about.fingerprint, author = %about.author, reason = %about.reason, "table published");
     Ok(Json(Published {
         about,
         persisted: false,
