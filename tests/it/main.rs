@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod access_log;
+mod access_tls;
 mod affinity;
 mod attempts;
 mod bounds;
+mod browsers;
 mod cities;
 mod control;
 mod demo;

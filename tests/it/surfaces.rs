@@ -16,9 +16,19 @@ fn said(args: &[&str]) -> String {
 #[test]
 fn help() {
     let mut all = said(&["--help"]);
-    for command in
-        ["run", "check", "demo", "explain", "regions", "weight", "state", "tables", "ready", "reference"]
-    {
+    for command in [
+        "run",
+        "check",
+        "demo",
+        "explain",
+        "regions",
+        "weight",
+        "state",
+        "tables",
+        "token",
+        "ready",
+        "reference",
+    ] {
         all += &format!("\n$ nearside {command} --help\n{}", said(&[command, "--help"]));
     }
     insta::assert_snapshot!("help", all);

@@ -28,6 +28,7 @@ pub struct EdgeBuilder {
     more: String,
     access_log: String,
     health: String,
+    admin: String,
     variables: Vec<(String, String)>,
     inherited: Option<TcpListener>,
 }
@@ -69,6 +70,7 @@ impl EdgeBuilder {
             more: "[client_address]\ntrusted_hops = [\"127.0.0.0/8\"]".to_owned(),
             access_log: String::new(),
             health: String::new(),
+            admin: "listen = \"127.0.0.1:0\"".to_owned(),
             variables: Vec::new(),
             inherited: None,
         }
@@ -122,6 +124,13 @@ impl EdgeBuilder {
         self
     }
 
+    /// Instead of listening on loopback: the keys of `[admin]`.
+    #[must_use]
+    pub fn admin(mut self, keys: &str) -> Self {
+        self.admin = keys.to_owned();
+        self
+    }
+
     /// Sets a variable of its environment.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -172,9 +181,9 @@ impl EdgeBuilder {
             false => format!("{}\n[limits]\nreadiness_grace = \"0s\"", self.more),
         };
         let text = format!(
-            "[edge]\nname = \"test\"\n{}\n{}\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[health]\nlisten = \
+            "[edge]\nname = \"test\"\n{}\n{}\n{}\n[admin]\n{}\n[health]\nlisten = \
              \"127.0.0.1:0\"\n{}\n[access_log]\nto = \"access.log\"\n{}\n",
-            self.edge, self.listeners, more, self.health, self.access_log
+            self.edge, self.listeners, more, self.admin, self.health, self.access_log
         );
         std::fs::write(&file, text).unwrap();
         std::fs::write(self.folder.path().join("table.toml"), &self.table).unwrap();
@@ -335,6 +344,12 @@ impl Admin {
         let (status, text) =
             call(self.address, method, path, &fields, body.as_bytes().to_vec()).await.unwrap();
         (status.as_u16(), text)
+    }
+
+    /// The same API, opened by another token.
+    #[must_use]
+    pub fn with(&self, token: &str) -> Self {
+        Self { address: self.address, token: token.to_owned() }
     }
 
     /// Calls the API with other fields than the token.

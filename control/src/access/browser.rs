@@ -178,10 +178,12 @@ mod tests {
         ] {
             assert_eq!(from(origin), Err(Refusal::Origin(origin.to_owned())));
         }
-        let twice = [("host", "localhost"), ("origin", "https://ops.example"), ("origin", "https://evil.test")];
+        let twice =
+            [("host", "localhost"), ("origin", "https://ops.example"), ("origin", "https://evil.test")];
         assert!(admit(&twice).is_err());
         // A listed page counts even where the browser says that it is another site's.
-        let listed = [("host", "localhost"), ("origin", "https://ops.example"), ("sec-fetch-site", "cross-site")];
+        let listed =
+            [("host", "localhost"), ("origin", "https://ops.example"), ("sec-fetch-site", "cross-site")];
         assert!(admit(&listed).is_ok());
     }
 

@@ -49,7 +49,8 @@ pub(super) fn caller(clients: &[Client], shown: &ClientNames) -> Option<Caller> 
 
 /// DNS names have no case; the others have.
 fn is_same(shown: &str, wanted: &str) -> bool {
-    let is_dns = !wanted.is_empty() && wanted.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    let is_dns = !wanted.is_empty()
+        && wanted.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
     shown == wanted || (is_dns && shown.eq_ignore_ascii_case(wanted))
 }
 

@@ -76,13 +76,14 @@ impl Editor {
         let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         let lock_file = beside(&file, ".lock");
         let system = |error| EditError::System(lock_file.clone(), error);
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&lock_file).map_err(system)?;
+        let lock =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(&lock_file).map_err(system)?;
         lock.lock().map_err(system)?;
         let tokens = read(&file)?;
         Ok(Self { file, tokens, _lock: lock })
     }
 
-    /// Adds a token, which is in force within a second. The secret, which is told this once.
+    /// Adds a token, which is in force from the next call on. The secret, which is told this once.
     ///
     /// # Errors
     /// [`EditError`]; nothing has changed.
@@ -112,12 +113,19 @@ impl Editor {
         let random = Token::generate().map_err(|error| EditError::System(self.file.clone(), error))?;
         let secret = Token::from(format!("{PREFIX}{}", random.reveal()));
         let sha256 = hex(&secret.digest());
-        entries.push(TokenEntry { name: name.to_owned(), role, regions, sha256, created_at: now, expires_at });
+        entries.push(TokenEntry {
+            name: name.to_owned(),
+            role,
+            regions,
+            sha256,
+            created_at: now,
+            expires_at,
+        });
         self.save(entries)?;
         Ok(secret)
     }
 
-    /// Removes a token, which opens nothing a second later.
+    /// Removes a token, which opens nothing from the next call on.
     ///
     /// # Errors
     /// [`EditError`]; nothing has changed.
@@ -149,7 +157,8 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
 
 /// Puts a text in the place of a file's.
 fn write(file: &Path, text: &str) -> io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder =
+        file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let new = beside(file, ".new");
     // Left behind by whoever was killed; the lock is ours.
     let _ = fs::remove_file(&new);
@@ -197,7 +206,9 @@ mod tests {
         let said = add(&file, "ann").unwrap_err().to_string();
         assert!(said.contains("remove it first"), "{said}");
         assert_eq!(fs::read_to_string(&file).unwrap(), text, "nothing has changed");
-        assert!(Editor::open(&file).unwrap().remove("bob").unwrap_err().to_string().contains("there are ann"));
+        assert!(
+            Editor::open(&file).unwrap().remove("bob").unwrap_err().to_string().contains("there are ann")
+        );
         assert_eq!(Editor::open(&file).unwrap().remove("ann").unwrap().name, "ann");
         assert!(read(&file).unwrap().entries.is_empty());
     }

@@ -13,9 +13,11 @@
 //! Pure: moments come from the caller. Bounded: when there is no room, the address that was quiet the longest is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use steer::{Moment, Span};
+
+use super::network::Network;
 
 /// How one address is treated.
 const ONE: Limit = Limit { free: 10, per: Span::from_secs(60), longest: Span::from_secs(300) };
@@ -35,23 +37,6 @@ struct Limit {
     per: Span,
     /// The longest that somebody is told to wait.
     longest: Span,
-}
-
-/// Whose failures are counted together.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Network {
-    V4(Ipv4Addr),
-    /// The first half of an IPv6 address.
-    V6(u64),
-}
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
-        }
-    }
 }
 
 /// What somebody's failures have come to.
@@ -136,6 +121,8 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn at(seconds: u64) -> Moment {
@@ -163,7 +150,11 @@ mod tests {
             assert_eq!(wait(&mut failures, "192.0.2.2", at(now)), None, "others are not concerned");
             now += expected;
         }
-        assert_eq!(wait(&mut failures, "192.0.2.1", at(now + 9 * 60)), None, "after the wait, ten are free again");
+        assert_eq!(
+            wait(&mut failures, "192.0.2.1", at(now + 9 * 60)),
+            None,
+            "after the wait, ten are free again"
+        );
         for _ in 0..9 {
             assert_eq!(wait(&mut failures, "192.0.2.1", at(now + 9 * 60)), None);
         }
@@ -196,7 +187,10 @@ mod tests {
         for _ in 0..10 {
             wait(&mut failures, "192.0.2.1", at(0));
         }
-        assert!(wait(&mut failures, "::ffff:192.0.2.1", at(0)).is_some(), "the same address, written otherwise");
+        assert!(
+            wait(&mut failures, "::ffff:192.0.2.1", at(0)).is_some(),
+            "the same address, written otherwise"
+        );
     }
 
     #[test]
@@ -207,7 +201,9 @@ mod tests {
             let address = Ipv4Addr::from_bits(0x0a00_0000 + index);
             let now = at(0) + Span::from_millis(u64::from(index) * 6 / 10);
             plain += u32::from(failures.fail(address.into(), now) == Verdict::Plain);
-            assert!(failures.networks.len() <= MAX_NETWORKS && failures.order.len() == failures.networks.len());
+            assert!(
+                failures.networks.len() <= MAX_NETWORKS && failures.order.len() == failures.networks.len()
+            );
         }
         assert!(plain < 250, "{plain} answers in a minute");
     }

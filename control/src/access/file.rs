@@ -35,7 +35,10 @@ fn read(file: &Path) -> io::Result<(String, Stamp)> {
     let mut text = String::new();
     opened.take(MAX_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {MAX_BYTES} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it is longer than {MAX_BYTES} bytes"),
+        ));
     }
     Ok((text, Stamp::of(&about)))
 }
@@ -166,7 +169,9 @@ mod tests {
         for round in 0..200 {
             // In place and of the same length: only the times could tell, and they are coarse.
             write(&file, &format!("{round:03}"));
-            let Look::Text(text) = looked.look(false, Timestamp::now()) else { panic!("round {round} is missed") };
+            let Look::Text(text) = looked.look(false, Timestamp::now()) else {
+                panic!("round {round} is missed")
+            };
             assert_eq!(text, format!("{round:03}"));
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();

@@ -10,7 +10,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use steer::{Moment, Span};
 use subtle::ConstantTimeEq;
 
 use super::browser::Browsers;
@@ -22,10 +21,6 @@ use super::file::{Look, Looked};
 use super::secret::{Token, digest};
 use super::token::{LOCAL, Tokens};
 use crate::clock::Clock;
-
-/// How old what is known of the files may be when somebody calls. Whoever removes a token waits this long at most, even where
-/// the system tells nobody that a file has changed.
-const FRESH: Span = Span::from_millis(250);
 
 /// Who may come in.
 #[derive(Clone, Debug)]
@@ -61,7 +56,6 @@ struct Kept {
     tokens: Tokens,
     /// Of the text last read, good or bad.
     seen: [u8; 32],
-    looked_at: Moment,
 }
 
 /// Why the API cannot be opened.
@@ -139,7 +133,6 @@ impl Access {
             tokens_file: Looked::new(tokens_file),
             tokens,
             seen: digest(""),
-            looked_at: Moment::default(),
         };
         let access = Self {
             clock,
@@ -189,9 +182,26 @@ impl Access {
         certificate::caller(&self.clients, shown).ok_or_else(|| Stranger::Unnamed(shown.names.clone()))
     }
 
+    /// Whether that caller would still be let in, with the same role and scope: for answers that have no end, such as streams of
+    /// events, to be asked every second. What a certificate says is looked at when a request comes.
+    #[must_use]
+    pub fn still_knows(&self, caller: &Caller) -> bool {
+        if caller.how == How::Certificate {
+            return true;
+        }
+        let mut kept = self.lock();
+        kept.look(false, self);
+        if caller.name == LOCAL {
+            return kept.local.is_some();
+        }
+        let now = self.clock.wall();
+        kept.tokens.entries.iter().any(|entry| entry.caller() == *caller && !entry.is_expired(now))
+    }
+
     /// Counts a stranger, tells the log, and says how he is answered.
     pub fn failed(&self, address: IpAddr, stranger: &Stranger) -> Verdict {
-        let verdict = self.failures.lock().unwrap_or_else(PoisonError::into_inner).fail(address, self.clock.now());
+        let verdict =
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).fail(address, self.clock.now());
         match verdict {
             Verdict::Plain => tracing::warn!(%address, why = %stranger, "a call of the admin API by nobody"),
             Verdict::Wait { after, is_first: true } => tracing::warn!(
@@ -205,9 +215,9 @@ impl Access {
 
     fn by_token(&self, secret: &str) -> Result<Caller, Stranger> {
         let mut kept = self.lock();
-        if self.clock.now().since(kept.looked_at) >= FRESH {
-            kept.look(false, self);
-        }
+        // Two looks at the files' times: what was added opens at once, what was removed opens nothing, and that even where the system
+        // tells nobody that a file has changed.
+        kept.look(false, self);
         let presented = digest(secret);
         let entry = kept.tokens.find(&presented);
         let is_local = kept.local.is_some_and(|local| local.ct_eq(&presented).into());
@@ -240,7 +250,6 @@ impl Kept {
     /// Looks at the files. What is broken changes nothing and is told; what is gone opens nothing any more.
     fn look(&mut self, even_unchanged: bool, access: &Access) {
         let now = access.clock.wall();
-        self.looked_at = access.clock.now();
         let file = self.local_file.file().display().to_string();
         match self.local_file.look(even_unchanged, now) {
             Look::Same => {}

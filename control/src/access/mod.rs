@@ -27,6 +27,7 @@ mod edit;
 pub mod failures;
 mod file;
 mod gate;
+mod network;
 mod secret;
 mod token;
 
@@ -36,6 +37,7 @@ pub use caller::{Action, Caller, Denied, How, Role, Scope};
 pub use certificate::{Client, ClientNames, Peer};
 pub use edit::{EditError, Editor, read as read_tokens};
 pub use gate::{Access, OpenError, Rules, Stranger};
+pub use network::Network;
 pub use secret::Token;
 use token::name_problem;
 pub use token::{LOCAL, RESERVED, TokenEntry, Tokens, scope_problem};

@@ -111,9 +111,11 @@ fn allow(page: &str, headers: &mut HeaderMap) {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NoHost => {
-                Self::new(StatusCode::BAD_REQUEST, "bad-host", "a request says in one Host field whom it is meant for")
-            }
+            Refusal::NoHost => Self::new(
+                StatusCode::BAD_REQUEST,
+                "bad-host",
+                "a request says in one Host field whom it is meant for",
+            ),
             Refusal::Host(host) => {
                 let detail = format!(
                     "{host:?} is no address, not \"localhost\", and not in admin.hosts: a page of somebody else's could have \

@@ -5,6 +5,7 @@
 
 mod admin;
 mod check;
+mod door;
 mod explain;
 mod ready;
 mod reference;
@@ -12,6 +13,7 @@ mod regions;
 mod run;
 mod supervisor;
 mod tables;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,6 +55,8 @@ enum Command {
     State(StateArgs),
     /// List the published tables, show one, or publish another
     Tables(TablesArgs),
+    /// Say who may call the admin API, by tokens with names, roles and scopes
+    Token(token::TokenArgs),
     /// Say whether the edge of this configuration is ready (for container health checks)
     Ready(Configured),
     /// Print every configuration key, or every metric, of this version, as Markdown
@@ -117,9 +121,19 @@ struct CheckArgs {
 struct AdminArgs {
     #[command(flatten)]
     configured: Configured,
-    /// The admin address, instead of the configuration's
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// The admin address, instead of the configuration's; https:// for an edge that speaks it
+    #[arg(long, value_name = "ADDRESS:PORT", env = "NEARSIDE_ADMIN")]
     admin: Option<String>,
+    /// PEM file of the authorities to trust for https [default: the certificate that the configuration names, or the system's
+    /// authorities]
+    #[arg(long, value_name = "FILE", env = "NEARSIDE_CA")]
+    ca: Option<PathBuf>,
+    /// PEM file of a certificate to show instead of a token
+    #[arg(long, value_name = "FILE", env = "NEARSIDE_CERT", requires = "key")]
+    cert: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", env = "NEARSIDE_KEY", requires = "cert")]
+    key: Option<PathBuf>,
     /// The token's file, instead of the configuration's; NEARSIDE_TOKEN holds the token itself
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -252,6 +266,7 @@ pub fn main() -> ExitCode {
         Command::Weight(args) => regions::weight(&args),
         Command::State(args) => regions::state(&args),
         Command::Tables(args) => tables::tables(&args),
+        Command::Token(args) => token::token(&args),
         Command::Ready(configured) => ready::ready(&configured.file()),
         Command::Reference { page } => reference::reference(page),
     }

@@ -4,9 +4,11 @@
 //! folder. Reading names every mistake at once; what needs the machine to tell (a port in use, a broken certificate) comes
 //! at start-up.
 
+mod admin_spec;
 mod listener_spec;
 mod listening;
 mod observing;
+mod operators;
 mod spec;
 
 use std::fs;
@@ -22,6 +24,7 @@ use steer::{Defect, KeyPath, Span};
 
 pub use listening::{Listener, ListenerTls};
 pub use observing::{AccessLog, AccessLogTarget, DiagnosticHeaders, Tracing};
+pub use operators::AdminListener;
 pub use spec::{EdgeSpec, OnAllSilent, ParentDecision};
 
 /// What this edge was told.
@@ -50,9 +53,7 @@ pub struct Settings {
     /// Bounds.
     pub limits: Limits,
     /// Where operators connect.
-    pub admin: SocketAddr,
-    /// The file of the admin token.
-    pub token_file: PathBuf,
+    pub admin: AdminListener,
     /// Where load balancers and Prometheus connect.
     pub health: SocketAddr,
     /// Addresses that are asked while no origin answers.
@@ -186,16 +187,6 @@ impl Reader {
             self.parse(text, &edge.key("public_address"), "an IP address", example)
         });
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let section = KeyPath::of("admin");
-        let admin = self.address(&spec.admin.listen, &section.key("listen"), "127.0.0.1:9180");
-        if !admin.ip().is_loopback() && admin != ANY {
-            self.defect(
-                section.key("listen"),
-                &format!("{admin} can be reached from other machines"),
-                "whoever listens in would learn the admin token",
-                "listen = \"127.0.0.1:9180\"",
-            );
-        }
         Settings {
             name: spec.edge.name.0.clone(),
             place: spec.edge.place,
@@ -208,8 +199,7 @@ impl Reader {
             databases: spec.geo.databases.iter().map(|file| folder.join(file)).collect(),
             prefixes: self.prefixes(spec),
             limits: self.limits(&spec.limits),
-            admin,
-            token_file: folder.join(&spec.admin.token_file),
+            admin: self.operators(&spec.admin, folder),
             health: self.address(&spec.health.listen, &KeyPath::of("health").key("listen"), "127.0.0.1:9190"),
             references: self.references(&spec.health),
             on_all_silent: spec.health.readyz_on_all_down.unwrap_or_default(),

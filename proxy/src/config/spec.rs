@@ -8,6 +8,7 @@ use steer::Span;
 use steer::geo::{Country, Place};
 use steer::spec::Name;
 
+use super::admin_spec::AdminSection;
 use super::listener_spec::ListenerSection;
 
 /// This edge: where it listens, where it stands, and what it allows.
@@ -30,7 +31,7 @@ pub struct EdgeSpec {
     /// Bounds of everything that a client or an origin could use up.
     #[serde(default)]
     pub limits: LimitsSection,
-    /// Where operators connect.
+    /// Where operators connect, and who they are.
     #[serde(default)]
     pub admin: AdminSection,
     /// Where load balancers and Prometheus connect.
@@ -198,24 +199,6 @@ impl Default for LimitsSection {
             readiness_grace: Span::from_secs(5),
             drain_timeout: Span::from_secs(30),
         }
-    }
-}
-
-/// Where operators connect.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdminSection {
-    /// A loopback address: the API speaks plain HTTP.
-    #[schemars(extend("examples" = ["127.0.0.1:9180"]))]
-    pub listen: String,
-    /// The file of the token that opens the API, relative to this file; made at the first start, readable by its owner only.
-    #[schemars(length(min = 1), extend("examples" = ["admin.token"]))]
-    pub token_file: String,
-}
-
-impl Default for AdminSection {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:9180".to_owned(), token_file: "admin.token".to_owned() }
     }
 }
 

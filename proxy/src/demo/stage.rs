@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::origin;
 use super::users::Users;
 use super::world::{HOST, POP, REGIONS, table};
-use crate::config::{AccessLog, DiagnosticHeaders, Limits, Listener, OnAllSilent, Settings};
+use crate::config::{AccessLog, AdminListener, DiagnosticHeaders, Limits, Listener, OnAllSilent, Settings};
 use crate::edge::Edge;
 use crate::relay::Relay;
 
@@ -44,7 +44,7 @@ impl Stage {
         let relays = start_world().map_err(words("the regions"))?;
         let ports: Vec<u16> = relays.iter().map(|relay| relay.address.port()).collect();
         let settings = settings(&folder);
-        let token_file = settings.token_file.clone();
+        let token_file = settings.admin.token_file.clone();
         let draft = Draft {
             text: table(&ports),
             source: "demo".to_owned(),
@@ -153,8 +153,7 @@ fn settings(folder: &std::path::Path) -> Settings {
         databases: Vec::new(),
         prefixes: Vec::new(),
         limits: Limits { readiness_grace: Duration::ZERO, ..Limits::default() },
-        admin: any_port,
-        token_file: folder.join("admin.token"),
+        admin: AdminListener::local(any_port, folder),
         health: any_port,
         references: Vec::new(),
         on_all_silent: OnAllSilent::Stay,

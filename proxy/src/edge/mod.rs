@@ -4,6 +4,7 @@
 //! snapshot and in bounded channels; none waits for another.
 
 mod health;
+mod operators;
 mod origin_files;
 mod publishes;
 mod pulse;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use control::admin::{Admin, Counts, Token};
+use control::access::{Access, OpenError, Token};
+use control::admin::{Admin, Counts};
 use control::clock::Clock;
 use control::document::Finding;
 use control::publisher::{Draft, Publisher};
@@ -80,6 +82,8 @@ pub enum StartError {
     System(String, io::Error),
     /// A certificate is wrong.
     Tls(String),
+    /// Who may call the admin API cannot be known.
+    Access(OpenError),
     /// A socket was passed that no listener is for.
     Inherited(SocketAddr),
 }
@@ -93,6 +97,7 @@ impl std::fmt::Display for StartError {
             }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Tls(problem) => f.write_str(problem),
+            Self::Access(problem) => problem.fmt(f),
             Self::Inherited(address) => write!(
                 f,
                 "a socket for {address} was passed to this process, and no listener has this address: its clients would wait \
@@ -209,12 +214,11 @@ impl Common {
     fn run(self, inherited: Vec<TcpListener>) -> Result<Edge, StartError> {
         let settings = self.settings.clone();
         let affinity = Arc::new(affinity_key(&settings.affinity_key_file)?);
-        let token = Token::read_or_create(&settings.token_file).map_err(|error| {
-            StartError::System(format!("admin token {}", settings.token_file.display()), error)
-        })?;
+        let access = Access::open(settings.admin.rules(), self.clock).map_err(StartError::Access)?;
+        let access = Arc::new(access);
         let outlets = Outlets::start(&settings).map_err(|(what, error)| StartError::System(what, error))?;
-        let Sockets { by_worker, addresses, tls } = Sockets::open(&settings, inherited)?;
-        let admin = bind("admin", settings.admin)?;
+        let Sockets { by_worker, addresses, tls, admin_tls } = Sockets::open(&settings, inherited)?;
+        let admin = bind("admin", settings.admin.address)?;
         let health = bind("health", settings.health)?;
         let (admin_address, health_address) = (local(&admin)?, local(&health)?);
         let (phase, _) = watch::channel(Phase::Serving);
@@ -249,7 +253,7 @@ impl Common {
                 publisher: self.publisher.clone(),
                 samples: self.samples.clone(),
                 locator: self.locator.clone(),
-                token,
+                access: access.clone(),
                 counts: counts.clone(),
             }),
             sources: Sources {
@@ -259,11 +263,13 @@ impl Common {
                 shards: self.shards.clone(),
                 probes,
                 admin: counts,
+                access,
                 publishes,
                 outlets: outlets.counts(),
                 tls,
             },
             admin_listener: admin,
+            admin_tls,
             health_listener: health,
             phase: phase.subscribe(),
             probed: probed.clone(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use control::access::Access;
 use control::admin::{Admin, router};
 use control::publisher::{Draft, Publisher};
 use control::version::fingerprint;
@@ -16,12 +17,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::health::{self, Readiness};
+use super::operators::{Bounds, Operators};
 use super::origin_files::OriginFiles;
 use super::{Phase, Publishes};
 use crate::config::{OnAllSilent, Settings};
 use crate::locate::Locator;
 use crate::observe::Sources;
-use crate::tls::TlsListeners;
+use crate::tls::{ListenerTls, TlsListeners};
 
 /// How often expired overrides are looked for, at most.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
@@ -35,6 +37,7 @@ pub(super) struct Parts {
     pub(super) admin: Arc<Admin>,
     pub(super) sources: Sources,
     pub(super) admin_listener: StdListener,
+    pub(super) admin_tls: Option<Arc<ListenerTls>>,
     pub(super) health_listener: StdListener,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) probed: watch::Receiver<bool>,
@@ -53,7 +56,17 @@ pub(super) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
 }
 
 async fn run(parts: Parts) -> io::Result<()> {
-    let Parts { admin, admin_listener, health_listener, sources, probed, mut phase, mut reloads, .. } = parts;
+    let Parts {
+        admin,
+        admin_listener,
+        admin_tls,
+        health_listener,
+        sources,
+        probed,
+        mut phase,
+        mut reloads,
+        ..
+    } = parts;
     let table_read = RefCell::new(parts.publisher.snapshot().version.about.fingerprint.clone());
     let tending = Tending {
         table_read,
@@ -62,6 +75,7 @@ async fn run(parts: Parts) -> io::Result<()> {
         locator: parts.locator,
         publishes: parts.publishes,
         tls: parts.tls,
+        access: admin.access.clone(),
     };
     let settings = &tending.settings;
     let ready = Readiness {
@@ -70,7 +84,15 @@ async fn run(parts: Parts) -> io::Result<()> {
         publisher: tending.publisher.clone(),
         fails_when_silent: !settings.references.is_empty() || settings.on_all_silent == OnAllSilent::Fail,
     };
-    let admin = axum::serve(TcpListener::from_std(admin_listener)?, router(admin)).into_future();
+    let counts = admin.counts.clone();
+    let admin = Operators {
+        listener: admin_listener,
+        tls: admin_tls,
+        router: router(admin),
+        counts,
+        bounds: Bounds::default(),
+    }
+    .serve();
     let health =
         axum::serve(TcpListener::from_std(health_listener)?, health::router(sources, ready)).into_future();
     let (mut admin, mut health) = (std::pin::pin!(admin), std::pin::pin!(health));
@@ -90,7 +112,7 @@ async fn run(parts: Parts) -> io::Result<()> {
         }
         let next_expiry = tending.expire();
         tokio::select! {
-            ended = &mut admin => return ended,
+            ended = &mut admin => return ended.map(|never| match never {}),
             ended = &mut health => return ended,
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return Ok(()),
             () = changed(&mut watch) => {
@@ -117,6 +139,7 @@ struct Tending {
     locator: Arc<Locator>,
     publishes: Arc<Publishes>,
     tls: Arc<TlsListeners>,
+    access: Arc<Access>,
     /// The fingerprint of the table's file as last read.
     table_read: RefCell<String>,
 }
@@ -130,6 +153,7 @@ impl Tending {
     fn files(&self, origin_files: &OriginFiles) -> Vec<PathBuf> {
         let tls = self.settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let files = tls.flat_map(|tls| tls.files()).chain(&self.settings.databases);
+        let files = files.chain(self.settings.admin.files());
         files.chain([&self.settings.table_file]).chain(&origin_files.files).cloned().collect()
     }
 
@@ -153,6 +177,8 @@ impl Tending {
 
     /// Reads the files again; those that have not changed only if told to.
     async fn reload(&self, all: bool) {
+        // First: whoever lost his token should not wait for what takes longer.
+        self.access.reload(all);
         self.reload_table(all).await;
         let (locator, settings, tls) = (self.locator.clone(), self.settings.clone(), self.tls.clone());
         let reloaded = tokio::task::spawn_blocking(move || {

@@ -107,6 +107,10 @@ fn what_changes_is_taken_over_and_what_is_broken_is_not() {
     assert!(house.by(ann.reveal()).is_ok() && house.by(bob.reveal()).is_ok());
     Editor::open(&tokens).unwrap().remove("ann").unwrap();
     assert_eq!(house.by(ann.reveal()), Err(Stranger::Unknown));
+    let caller = house.by(bob.reveal()).unwrap();
+    assert!(house.access.still_knows(&caller));
+    assert!(!house.access.still_knows(&Caller { name: "ann".to_owned(), ..caller.clone() }));
+    assert!(!house.access.still_knows(&Caller { role: Role::Admin, ..caller.clone() }));
     let good = fs::read_to_string(&tokens).unwrap();
     fs::write(&tokens, "[[tokens]]\nname = 1").unwrap();
     assert!(house.by(bob.reveal()).is_ok(), "a slip of the pen locks nobody out");
@@ -116,6 +120,7 @@ fn what_changes_is_taken_over_and_what_is_broken_is_not() {
     assert!(house.access.reloads().1 >= 2);
     fs::remove_file(&tokens).unwrap();
     assert_eq!(house.by(bob.reveal()), Err(Stranger::Unknown), "what is gone opens nothing");
+    assert!(!house.access.still_knows(&caller));
 
     let local = house.folder.path().join("admin.token");
     let before = house.local();
@@ -161,7 +166,10 @@ fn a_certificate_counts_where_no_token_is_sent() {
     };
     let none = HeaderMap::new();
     let caller = house.access.who(&shown(&["ops.example"], 100), &none).unwrap();
-    assert_eq!((caller.name.as_str(), caller.role, caller.how), ("ops.example", Role::Operator, How::Certificate));
+    assert_eq!(
+        (caller.name.as_str(), caller.role, caller.how),
+        ("ops.example", Role::Operator, How::Certificate)
+    );
     let ended = house.access.who(&shown(&["ops.example"], -1), &none);
     assert!(matches!(ended, Err(Stranger::CertificateExpired(_))));
     let other = house.access.who(&shown(&["other.example"], 100), &none).unwrap_err();

@@ -10,6 +10,7 @@ mod families;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use control::access::Access;
 use control::admin::Counts;
 use control::publisher::Publisher;
 use control::share::Samples;
@@ -40,6 +41,7 @@ pub(crate) struct Sources {
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) probes: Arc<ProbeSeries>,
     pub(crate) admin: Arc<Counts>,
+    pub(crate) access: Arc<Access>,
     pub(crate) publishes: Arc<Publishes>,
     pub(crate) outlets: OutletCounts,
     pub(crate) tls: Arc<TlsListeners>,
@@ -200,7 +202,10 @@ impl Numbers {
             .add(&catalogue::CONNECTIONS_TOTAL, vec![counter(client(), sum(|s| s.connections_total.get()))]);
         families.add(
             &catalogue::HANDSHAKES_FAILED,
-            vec![counter(Vec::new(), sum(|s| s.handshakes_failed.get()))],
+            vec![counter(
+                Vec::new(),
+                sum(|s| s.handshakes_failed.get()) + self.0.admin.handshakes_failed() as f64,
+            )],
         );
         families.add(
             &catalogue::PROXY_HEADERS_REFUSED,
@@ -340,9 +345,12 @@ impl Numbers {
         families.add(&catalogue::GEO_BUILT, built.collect());
         certificates::collect(&self.0.tls, families);
         let calls = self.0.admin.all().into_iter();
-        let calls = calls
-            .map(|(verb, result, count)| counter(labels([("verb", verb), ("result", result)]), count as f64));
+        let calls = calls.map(|(role, verb, result, count)| {
+            counter(labels([("role", role), ("verb", verb), ("result", result)]), count as f64)
+        });
         families.add(&catalogue::ADMIN_REQUESTS, calls.collect());
+        let (ok, refused) = self.0.access.reloads();
+        families.add(&catalogue::ADMIN_TOKENS_RELOAD, vec![result("ok", ok), result("refused", refused)]);
         let build = labels([("version", env!("CARGO_PKG_VERSION"))]);
         families.add(&catalogue::BUILD_INFO, vec![gauge(build, 1.0)]);
     }
