@@ -164,7 +164,7 @@ async fn the_command_line_speaks_it() {
     let (edge, authorities, _origins) = edge().await;
     let folder = edge.folder.path().to_owned();
     let _ = authorities.operators.issue(&["sue.ops.example"]).files_named(&folder, "sue");
-    let _ = authorities.strangers.file(&folder.join(".")).to_owned();
+    let _ = authorities.strangers.file(&folder);
     std::fs::rename(folder.join("ca.pem"), folder.join("strangers.pem")).unwrap();
     let _ = authorities.edge.file(&folder);
     let port = edge.admin.address.port();

@@ -144,7 +144,8 @@ impl Access {
             refused: AtomicU64::new(0),
         };
         access.lock().look(true, &access);
-        (access.reloaded.store(0, Relaxed), access.refused.store(0, Relaxed));
+        access.reloaded.store(0, Relaxed);
+        access.refused.store(0, Relaxed);
         Ok(access)
     }
 
