@@ -7,12 +7,15 @@
 //! - [`document`]: configuration texts, with the position of every mistake.
 //! - [`version`], [`overlay`], [`snapshot`]: what is published. [`publisher`]: the one place that publishes.
 //! - [`vitals`]: what was learnt about origins and placements, kept by name.
+//! - [`decisions`]: the last decisions with their inputs. [`archive`]: what was current then.
 //! - [`uplink`]: whether this edge doubts its own way out.
 //! - [`explain`], [`share`]: questions about decisions, answered by the decision itself.
 //! - [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
 
 pub mod admin;
+pub mod archive;
 pub mod clock;
+pub mod decisions;
 pub mod document;
 pub mod explain;
 pub mod overlay;

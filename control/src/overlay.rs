@@ -71,6 +71,13 @@ impl Overlay {
         self.regions.get(name).cloned().unwrap_or_default()
     }
 
+    /// About how many bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        // A name, two overridden values, and their authors and reasons.
+        const PER_REGION: usize = size_of::<RegionOverrides>() + 256;
+        self.regions.len() * PER_REGION
+    }
+
     pub(crate) fn set(&mut self, region: &str, overrides: RegionOverrides) {
         self.number += 1;
         if overrides.is_empty() {

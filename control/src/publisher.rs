@@ -21,6 +21,7 @@ use steer::spec::{Spec, State};
 use steer::{Defect, Moment, Span, Table};
 use tokio::sync::watch;
 
+use crate::archive::{Archive, NoLonger, Past};
 use crate::clock::Clock;
 use crate::document::{self, Finding};
 use crate::overlay::{Overlay, Overridden, RegionOverrides};
@@ -57,6 +58,7 @@ struct Inner {
     /// Where lanes of manual failback stand, by pool and policy, so that a publish forgets nothing.
     incumbents: BTreeMap<(String, Option<String>), String>,
     retired: Vec<Arc<Snapshot>>,
+    archive: Archive,
 }
 
 /// Who publishes what, and why.
@@ -115,6 +117,7 @@ impl Publisher {
         let overlay = Overlay::default();
         let ranking = Ranking { number: 1, pop, ..Ranking::default() };
         let snapshot = Snapshot {
+            number: 1,
             effective: Arc::new(effective(&version.table, &overlay)),
             overlay: Arc::new(overlay.clone()),
             ranking: Arc::new(carried(&ranking, None, &version.table)),
@@ -125,6 +128,8 @@ impl Publisher {
             )),
             version: version.clone(),
         };
+        let mut archive = Archive::default();
+        archive.add(Past::of(&snapshot, clock.now()));
         Ok(Self {
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
             registry,
@@ -138,6 +143,7 @@ impl Publisher {
                 overlay,
                 incumbents: BTreeMap::new(),
                 retired: Vec::new(),
+                archive,
             }),
         })
     }
@@ -195,6 +201,7 @@ impl Publisher {
         let version = version(before.version.about.version + 1, draft, table, &self.clock);
         let table = &version.table;
         let next = Snapshot {
+            number: before.number,
             effective: Arc::new(effective(table, &inner.overlay)),
             overlay: before.overlay.clone(),
             ranking: Arc::new(carried(&before.ranking, Some(before.table()), table)),
@@ -249,6 +256,7 @@ impl Publisher {
             self.republish_overlay(&mut inner);
         }
         inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        inner.archive.forget_old(self.clock.now());
         inner.overlay.next_expiry()
     }
 
@@ -270,7 +278,17 @@ impl Publisher {
         self.swap(inner, Snapshot { overlay, effective, ..Snapshot::clone(&before) });
     }
 
-    fn swap(&self, inner: &mut Inner, next: Snapshot) {
+    /// What was current under a snapshot's number.
+    ///
+    /// # Errors
+    /// What is held instead.
+    pub fn past(&self, number: u64) -> Result<Past, NoLonger> {
+        self.lock().archive.find(number)
+    }
+
+    fn swap(&self, inner: &mut Inner, mut next: Snapshot) {
+        next.number += 1;
+        inner.archive.add(Past::of(&next, self.clock.now()));
         inner.retired.push(self.current.swap(Arc::new(next)));
         inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
@@ -290,6 +308,8 @@ impl Inner {
         {
             self.versions.pop_front();
         }
+        let oldest = self.versions.front().map_or(0, |version| version.about.version);
+        self.archive.forget_before(oldest);
     }
 }
 

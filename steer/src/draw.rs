@@ -90,6 +90,12 @@ impl Rng {
         Self(seed)
     }
 
+    /// The seed of the stream that is left, so that its draws can be repeated.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.0
+    }
+
     /// The next 64 bits.
     #[inline]
     pub fn next_u64(&mut self) -> u64 {

@@ -60,4 +60,10 @@ impl Effective {
     pub fn of_placement(&self, placement: PlacementId) -> Standing {
         self.placements[placement.index()]
     }
+
+    /// All of them, in the table's order.
+    #[must_use]
+    pub fn placements(&self) -> &[Standing] {
+        &self.placements
+    }
 }

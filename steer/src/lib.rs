@@ -12,7 +12,7 @@
 //! - [`geo`], [`client`]: places, distances, and what is known of the requester.
 //! - [`effective`], [`ranking`], [`signals`], [`failback`]: the other inputs, each already reduced to what a decision needs:
 //!   states and weights with overrides, published latencies, observed health.
-//! - [`mod@decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`attempt`], [`retry`], [`budget`]: what
+//! - [`mod@decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`choice`]: both, for the first attempt and for those after it. [`attempt`], [`retry`], [`budget`]: what
 //!   follows a failure. [`usual`]: how long answers usually take.
 //! - [`health`], [`estimate`], [`ewma`]: the state machines that turn events and samples into those inputs.
 //!
@@ -21,6 +21,7 @@
 pub mod affinity;
 pub mod attempt;
 pub mod budget;
+pub mod choice;
 pub mod client;
 pub mod decide;
 pub mod defect;
