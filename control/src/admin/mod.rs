@@ -4,7 +4,7 @@
 //! GET   /v1/regions               every region: configured, overridden, observed, and its predicted share
 //! GET   /v1/regions/{name}        one of them
 //! PATCH /v1/regions/{name}        {weight, state, reason, expires_in}
-//! GET   /v1/explain               ?ip= &method= &host= &path=
+//! GET   /v1/explain               ?ip= &method= &host= &path=, or ?decision=, or ?request=
 //! GET   /v1/tables                the published versions
 //! GET   /v1/tables/{version}      one of them, as it was written
 //! POST  /v1/tables                ?reason=   publish the TOML in the body
@@ -38,6 +38,7 @@ pub use regions::{
 pub use tables::{Published, Tables};
 pub use token::Token;
 
+use crate::decisions::Decisions;
 use crate::explain::Locate;
 use crate::publisher::Publisher;
 use crate::share::Samples;
@@ -53,6 +54,8 @@ pub struct Admin {
     pub publisher: Arc<Publisher>,
     /// What predicted shares come from.
     pub samples: Arc<Samples>,
+    /// The last decisions, to be explained.
+    pub decisions: Arc<Decisions>,
     /// Who finds a client's place.
     pub locator: Arc<dyn Locate>,
     /// Who may come in.

@@ -18,7 +18,7 @@ use steer::signals::{Observed, Signals};
 use steer::{Moment, Table};
 
 use super::id::DecisionId;
-use super::record::{Draft, Numbers, Placed, Seen};
+use super::record::{Draft, Numbers, Placed, Seen, is_set};
 use super::ring::Writer;
 use crate::snapshot::{Snapshot, Vitals, board_words, observed_in};
 use crate::vitals::OriginVitals;
@@ -131,7 +131,7 @@ impl Desk {
                 look_at_origins(&vitals.origins[origins.clone()], trusted);
             }
             let view = |origin: OriginId| OriginView {
-                trusted: is_trusted(trusted, origin.index() - origins.start),
+                trusted: is_set(trusted, origin.index() - origins.start),
                 tried: tried.contains(&origin),
             };
             let prior_ms = latency_ms(snapshot, choice.placement).unwrap_or(0.0);
@@ -162,9 +162,7 @@ impl Desk {
         let placements = pool_of(table, lane);
         vitals.copy_board(board_words(&placements), observed);
         if let Some(Tries { has_tried, .. }) = tries {
-            // The origins of a pool stand next to each other.
-            let of = |index: usize| table.placements[index].origins.clone();
-            let all = of(placements.start).start..of(placements.end - 1).end;
+            let all = table.placements[placements].iter().flat_map(|placement| placement.origins.clone());
             let those = all.filter(|index| has_tried(&vitals.origins[*index]));
             tried.extend(those.filter_map(OriginId::new));
         }
@@ -215,11 +213,6 @@ pub fn numbers(snapshot: &Snapshot) -> Numbers {
 /// The placements of a lane's pool.
 pub(super) fn pool_of(table: &Table, lane: LaneId) -> std::ops::Range<usize> {
     table.pool(table.lane(lane).pool).placements.clone()
-}
-
-/// Whether the `index`th origin of a placement is trusted. The only one of a placement counts as that.
-pub(super) fn is_trusted(trusted: &[u64], index: usize) -> bool {
-    trusted.get(index / 64).is_none_or(|word| word >> (index % 64) & 1 == 1)
 }
 
 fn look_at_origins(origins: &[Arc<OriginVitals>], trusted: &mut Vec<u64>) {

@@ -1,6 +1,6 @@
 //! The last decisions of this edge, with everything they were taken with.
 //!
-//! Every worker decides at a [`Desk`] of its own and leaves a [`Record`] of each decision in a [`Ring`] that only it writes:
+//! Every worker decides at a [`Desk`] of its own and leaves a [`Record`] of each decision in a ring that only it writes:
 //! no lock, no allocation, no line that another thread writes. The record's place is its name ([`DecisionId`]), which clients
 //! and the access log may be told. Whoever asks for it later gets the record, and [`repeat`] takes the decision again with the
 //! table, overrides and ranking of its time.

@@ -10,7 +10,6 @@
 //! ```
 //! The first line has 20 words in every record; the rest as many as there are.
 
-use steer::affinity::Kept;
 use steer::attempt::Reach;
 use steer::choice::{Choice, Nowhere, Onward, Step};
 use steer::client::{CLIENT_WORDS, Client};
@@ -114,6 +113,19 @@ pub(super) struct Draft<'a> {
     pub(super) step: Step<'a>,
     pub(super) belongs: Belongs,
     pub(super) outcome: Result<&'a Placed, Nowhere>,
+}
+
+impl Seen {
+    /// Whether the `index`th origin of the placement was trusted. The only one of a placement counts as that.
+    #[must_use]
+    pub fn is_trusted(&self, index: usize) -> bool {
+        is_set(&self.trusted, index)
+    }
+}
+
+/// Whether a bit is set; one that there is no word for is.
+pub(super) fn is_set(words: &[u64], index: usize) -> bool {
+    words.get(index / 64).is_none_or(|word| word >> (index % 64) & 1 == 1)
 }
 
 impl Draft<'_> {
@@ -258,12 +270,6 @@ impl Record {
             seen,
             outcome,
         })
-    }
-
-    /// Where the client was, if something kept him there.
-    #[must_use]
-    pub fn kept(&self) -> Option<Kept> {
-        self.client.kept
     }
 
     /// Which attempt it was.

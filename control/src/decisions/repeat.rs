@@ -9,7 +9,7 @@ use steer::signals::{Observed, Signals};
 use steer::trace::Recorder;
 use steer::{Moment, Table};
 
-use super::desk::{is_trusted, pool_of};
+use super::desk::pool_of;
 use super::record::{Placed, Record};
 use crate::archive::Past;
 use crate::snapshot::{board_words, observed_in};
@@ -69,7 +69,7 @@ pub fn repeat<R: Recorder>(past: &Past, record: &Record, recorder: &mut R) -> Op
         let origins = table.placement(choice.placement).origins.clone();
         let seen = &record.seen;
         let view = |origin: OriginId| OriginView {
-            trusted: is_trusted(&seen.trusted, origin.index() - origins.start),
+            trusted: seen.is_trusted(origin.index() - origins.start),
             tried: seen.tried.contains(&origin),
         };
         let load = |origin: OriginId| {

@@ -28,7 +28,7 @@ const MARK: u64 = 0xdec1 << 48;
 /// One worker's ring. Its counters share no line with those of another.
 #[derive(Debug)]
 #[repr(align(128))]
-pub struct Ring {
+pub(super) struct Ring {
     /// Records begin at lines below this; those that begin before it are whole, unless they are gone.
     written: AtomicU64,
     /// Lines below this, less those that the ring has, are gone or going.

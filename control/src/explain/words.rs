@@ -7,7 +7,7 @@ use steer::spec::Steering;
 use steer::table::Exclusion;
 use steer::trace::{Verdict, WhyNot};
 
-use super::{Explanation, rounded};
+use super::rounded;
 
 pub(super) fn health(observed: Observed) -> String {
     match observed {
@@ -69,11 +69,15 @@ pub(super) fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decisio
     }
 }
 
-pub(super) fn summary(decided: &Result<&Decision, Cause>, told: &Explanation) -> String {
+pub(super) fn summary(
+    decided: &Result<&Decision, Cause>,
+    choice: Option<&str>,
+    natural: Option<&str>,
+) -> String {
     match decided {
         Ok(decision) => {
-            let choice = told.choice.as_deref().unwrap_or_default();
-            match (decision.basis, &told.natural_region) {
+            let choice = choice.unwrap_or_default();
+            match (decision.basis, natural) {
                 (Basis::LastResort, _) => format!("{choice}, which is out of use, because no other answers"),
                 (Basis::AllDown, _) => format!("all down: one attempt at {choice}"),
                 (_, Some(natural)) if natural != choice && decision.spilled_from.is_some() => {
@@ -83,10 +87,14 @@ pub(super) fn summary(decided: &Result<&Decision, Cause>, told: &Explanation) ->
                 _ => choice.to_owned(),
             }
         }
-        Err(Cause::Unhealthy) => "refused: no permitted region is healthy".to_owned(),
-        Err(Cause::Full) => "refused: every healthy region has as many requests as it may".to_owned(),
-        Err(Cause::Jurisdiction) => {
-            "refused: healthy regions are left, but none in the route's jurisdictions".to_owned()
-        }
+        Err(cause) => refused(*cause).to_owned(),
+    }
+}
+
+pub(super) const fn refused(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Unhealthy => "refused: no permitted region is healthy",
+        Cause::Full => "refused: every healthy region has as many requests as it may",
+        Cause::Jurisdiction => "refused: healthy regions are left, but none in the route's jurisdictions",
     }
 }

@@ -43,7 +43,7 @@ enum Command {
     Check(CheckArgs),
     /// Show regions failing and returning, on this machine alone
     Demo(demo::DemoArgs),
-    /// Say where a client's request would go, and why not elsewhere
+    /// Say where a client's request would go, and why not elsewhere; or why a request of the past went where it went
     Explain(ExplainArgs),
     /// Show every region: configured, overridden, observed, and its predicted share of the traffic
     Regions(AdminArgs),
@@ -128,13 +128,22 @@ struct AdminArgs {
     output: Output,
 }
 
+/// What is asked of a request that has not come.
+const ABOUT_NOW: [&str; 7] = ["ip", "host", "path", "method", "header", "kept_in", "offline"];
+
 #[derive(Args, Debug)]
 struct ExplainArgs {
     #[command(flatten)]
     admin: AdminArgs,
     /// The client's address
-    #[arg(long, value_name = "ADDRESS")]
-    ip: std::net::IpAddr,
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["decision", "request"])]
+    ip: Option<std::net::IpAddr>,
+    /// Instead: a decision of the past, as X-Nearside-Decision and the access log name it
+    #[arg(long, value_name = "ID", conflicts_with_all = ABOUT_NOW)]
+    decision: Option<String>,
+    /// Instead: the last decision of the request with this X-Request-Id
+    #[arg(long, value_name = "ID", conflicts_with_all = ABOUT_NOW, conflicts_with = "decision")]
+    request: Option<String>,
     /// The host asked for [default: the first host of the first route]
     #[arg(long)]
     host: Option<String>,

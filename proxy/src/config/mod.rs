@@ -96,6 +96,8 @@ pub struct Limits {
     pub replay_total_bytes: usize,
     pub origin_idle_timeout: Span,
     pub warm_connections: usize,
+    /// See `limits.decision_bytes`.
+    pub decision_bytes: usize,
     pub readiness_grace: Duration,
     pub drain_timeout: Duration,
 }
@@ -217,6 +219,7 @@ impl Reader {
             headers: DiagnosticHeaders {
                 server_timing: spec.headers.server_timing,
                 proxy_status: spec.headers.proxy_status,
+                decision: spec.headers.decision,
             },
             tracing: spec.tracing.as_ref().and_then(|section| self.tracing(section, folder)),
         }
@@ -310,6 +313,7 @@ impl Reader {
             replay_total_bytes: usize::try_from(limits.replay_total_bytes).unwrap_or(usize::MAX),
             origin_idle_timeout: bounded("origin_idle_timeout", limits.origin_idle_timeout, s).into(),
             warm_connections: limits.warm_connections as usize,
+            decision_bytes: usize::try_from(limits.decision_bytes).unwrap_or(usize::MAX),
             readiness_grace: bounded("readiness_grace", limits.readiness_grace, Span::ZERO),
             drain_timeout: bounded("drain_timeout", limits.drain_timeout, Span::ZERO),
         }

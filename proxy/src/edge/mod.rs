@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use control::admin::{Admin, Counts, Token};
 use control::clock::Clock;
+use control::decisions::Decisions;
 use control::document::Finding;
 use control::publisher::{Draft, Publisher};
 use control::share::Samples;
@@ -111,6 +112,7 @@ struct Common {
     publisher: Arc<Publisher>,
     locator: Arc<Locator>,
     samples: Arc<Samples>,
+    decisions: Arc<Decisions>,
     origin_tls: Arc<OriginTlsStore>,
     shards: Vec<Arc<Shard>>,
 }
@@ -140,6 +142,11 @@ impl Edge {
             publisher: Arc::new(publisher),
             locator: Arc::new(locator),
             samples: Arc::new(Samples::new(settings.workers)),
+            decisions: Arc::new(Decisions::new(
+                settings.workers,
+                settings.limits.decision_bytes,
+                clock.wall(),
+            )),
             origin_tls,
             shards: (0..settings.workers).map(|_| Arc::new(Shard::default())).collect(),
             settings,
@@ -248,6 +255,7 @@ impl Common {
             admin: Arc::new(Admin {
                 publisher: self.publisher.clone(),
                 samples: self.samples.clone(),
+                decisions: self.decisions.clone(),
                 locator: self.locator.clone(),
                 token,
                 counts: counts.clone(),
@@ -279,6 +287,7 @@ impl Common {
                 publisher: self.publisher.clone(),
                 locator: self.locator.clone(),
                 samples: self.samples.clone(),
+                decisions: self.decisions.clone(),
                 shard: self.shards[index].clone(),
                 origin_tls: self.origin_tls.clone(),
                 affinity: affinity.clone(),

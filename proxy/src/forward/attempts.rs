@@ -354,6 +354,7 @@ impl<'a> Sent<'a> {
             outcome,
             began: *began,
             span: *span,
+            decision: target.decision.id,
         });
     }
 }
