@@ -152,11 +152,74 @@ impl Archive {
         let at = number.checked_sub(first).and_then(|at| usize::try_from(at).ok());
         let found = at.and_then(|at| self.past.get(at)).map(|(past, _)| past);
         found.filter(|past| past.number == number).cloned().ok_or_else(|| {
-            let version = |entry: Option<&(Past, usize)>| entry.map_or(0, |(past, _)| past.version.about.version);
+            let version =
+                |entry: Option<&(Past, usize)>| entry.map_or(0, |(past, _)| past.version.about.version);
             NoLonger {
                 tables: (version(self.past.front()), version(self.past.back())),
                 since: self.past.front().map(|(past, _)| past.since).unwrap_or_default(),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::publisher::{Draft, Publisher};
+
+    fn past() -> Past {
+        let text = "regions = [{ name = \"eu\", latitude = 50.1, longitude = 8.7 }]\n\
+                    routes = [{ name = \"all\", hosts = [\"www.example.com\"], pool = \"web\" }]\n\
+                    [[pools]]\nname = \"web\"\nplacements = [{ region = \"eu\", origins = [\"10.0.0.1:80\"] }]\n";
+        let [text, source, author, reason] = [text, "t", "a", "r"].map(str::to_owned);
+        let draft = Draft { text, source, author, reason };
+        let publisher =
+            Publisher::start(draft, steer::Pop::default(), 1, Clock::start(), Box::new(|_| Vec::new()));
+        Past::of(&publisher.expect("a good table").snapshot(), Moment::default())
+    }
+
+    fn at(past: &Past, number: u64, seconds: u64) -> Past {
+        Past { number, since: Moment::default() + Span::from_secs(seconds), ..past.clone() }
+    }
+
+    #[test]
+    fn the_past_is_found_by_its_number_until_it_is_old() {
+        let (past, mut archive) = (past(), Archive::default());
+        for number in 1..=10 {
+            archive.add(at(&past, number, number * 100));
+        }
+        assert_eq!(archive.find(1).map(|past| past.since.as_nanos()), Ok(100_000_000_000));
+        assert_eq!(archive.find(11).err(), Some(NoLonger { tables: (1, 1), since: at(&past, 1, 100).since }));
+        assert!(archive.find(0).is_err());
+        // Number 3 was current until second 400.
+        archive.forget_old(at(&past, 0, 4001).since);
+        assert!(archive.find(3).is_err() && archive.find(4).is_ok());
+        archive.forget_old(at(&past, 0, 1_000_000).since);
+        assert!(archive.find(9).is_err() && archive.find(10).is_ok(), "what is current stays");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let (past, mut archive) = (past(), Archive::default());
+        let large = |number| {
+            let regions = vec![steer::ranking::Ranked::default(); 10_000];
+            Past { ranking: Arc::new(Ranking { regions, ..Ranking::default() }), ..at(&past, number, 0) }
+        };
+        for number in 1..=1000 {
+            archive.add(large(number));
+            assert!(archive.bytes <= MAX_BYTES);
+        }
+        let held = archive.past.len();
+        assert!((100..300).contains(&held), "{held}");
+        // What they have in common is kept once.
+        let shared = large(0);
+        for number in 1001..=1100 {
+            archive.add(Past { number, ..shared.clone() });
+        }
+        assert!(archive.past.len() > held + 90, "{}", archive.past.len());
+        assert_eq!(archive.bytes, archive.past.iter().map(|(_, bytes)| bytes).sum::<usize>());
+        archive.forget_before(2);
+        assert_eq!((archive.past.len(), archive.bytes), (0, 0), "their table is gone");
     }
 }

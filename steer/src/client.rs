@@ -177,8 +177,13 @@ mod tests {
         kept.kept = Some(Kept { region: RegionId::new(0xffff).unwrap(), within_ms: 20.5 });
         kept.spot.as_mut().unwrap().continent = Some(Continent::Sa);
         kept.spot.as_mut().unwrap().accuracy_km = 1000.25;
-        let nowhere =
-            Spot { point: None, country: None, continent: None, accuracy_km: f64::INFINITY, country_only: false };
+        let nowhere = Spot {
+            point: None,
+            country: None,
+            continent: None,
+            accuracy_km: f64::INFINITY,
+            country_only: false,
+        };
         for client in [Client::unknown(7), Client::at(8, nowhere, &pop), kept] {
             assert_eq!(Client::from_words(client.to_words()), client);
         }

@@ -8,6 +8,7 @@ mod attempts;
 mod bounds;
 mod cities;
 mod control;
+mod decisions;
 mod demo;
 mod diagnostics;
 mod draining;

@@ -64,9 +64,13 @@ async fn access_log_line() {
         assert_eq!(line.pointer(pointer).unwrap(), &Value::from(origin.host()));
         *line.pointer_mut(pointer).unwrap() = "ORIGIN".into();
     }
-    let decision = line["decision"].as_str().unwrap();
-    assert!(decision.starts_with("1.0.") && decision.split('.').count() == 4, "{decision}");
+    let inputs = line["inputs"].as_str().unwrap();
+    assert!(inputs.starts_with("1.0.") && inputs.split('.').count() == 4, "{inputs}");
+    line["inputs"] = "INPUTS".into();
+    assert_eq!(line["decision"].as_str().unwrap().split('.').count(), 3, "{line}");
+    assert_eq!(line["attempts"][0]["decision"], line["decision"]);
     line["decision"] = "DECISION".into();
+    line["attempts"][0]["decision"] = "DECISION".into();
     insta::assert_snapshot!("access_log_line", serde_json::to_string_pretty(&line).unwrap());
 }
 

@@ -46,8 +46,7 @@ pub(super) async fn explain(
 ) -> Result<Json<Explanation>, Problem> {
     let Query(asked) = asked
         .map_err(|refused| Problem::field("bad-query", "query", refused.body_text(), BY_ADDRESS.into()))?;
-    let about_now =
-        [&asked.ip, &asked.method, &asked.host, &asked.path, &asked.headers, &asked.kept_in];
+    let about_now = [&asked.ip, &asked.method, &asked.host, &asked.path, &asked.headers, &asked.kept_in];
     let is_about_now = about_now.iter().any(|key| key.is_some());
     match (&asked.decision, &asked.request) {
         (None, None) => now(&admin, asked).map(Json),
@@ -70,7 +69,8 @@ pub(super) async fn explain(
 
 fn now(admin: &Admin, asked: Asked) -> Result<Explanation, Problem> {
     let Some(ip) = asked.ip else {
-        let problem = "an explanation needs a client's address, the name of a decision, or the id of a request";
+        let problem =
+            "an explanation needs a client's address, the name of a decision, or the id of a request";
         return Err(Problem::field("bad-query", "ip", problem, BY_ADDRESS.into()));
     };
     let address: IpAddr = ip.parse().map_err(|_| {
@@ -97,7 +97,8 @@ fn now(admin: &Admin, asked: Asked) -> Result<Explanation, Problem> {
 }
 
 fn past(admin: &Admin, id: DecisionId) -> Result<Explanation, Problem> {
-    let explanation = recall(&admin.publisher, &admin.decisions, id).map_err(|why| unexplained(admin, &why))?;
+    let explanation =
+        recall(&admin.publisher, &admin.decisions, id).map_err(|why| unexplained(admin, &why))?;
     if explanation.past.as_ref().is_some_and(|past| !past.agrees) {
         tracing::error!(%id, "a decision was not what its inputs say: this is a fault of nearside");
     }
@@ -123,7 +124,8 @@ fn unexplained(admin: &Admin, why: &Unexplained) -> Problem {
     let clock = admin.publisher.clock();
     match why {
         Unexplained::NotHeld(NotHeld::OtherStart { started_at }) => {
-            let problem = format!("that decision was not taken by this edge since it was started, at {started_at:.3}");
+            let problem =
+                format!("that decision was not taken by this edge since it was started, at {started_at:.3}");
             Problem::new(StatusCode::NOT_FOUND, "unknown-decision", problem)
         }
         Unexplained::NotHeld(NotHeld::Never) => {
@@ -132,7 +134,9 @@ fn unexplained(admin: &Admin, why: &Unexplained) -> Problem {
         Unexplained::NotHeld(NotHeld::Overwritten { oldest }) => {
             let ago = oldest.map(|oldest| clock.now().since(oldest).as_secs_f64());
             let since = ago.map_or_else(String::new, |ago| {
-                format!(": what its worker still has are those of the last {ago:.1} s (limits.decision_bytes)")
+                format!(
+                    ": what its worker still has are those of the last {ago:.1} s (limits.decision_bytes)"
+                )
             });
             Problem::new(StatusCode::GONE, "decision-gone", format!("that decision is no longer held{since}"))
         }
@@ -154,7 +158,8 @@ fn unexplained(admin: &Admin, why: &Unexplained) -> Problem {
         }
         Unexplained::Unfit => {
             tracing::error!("a decision does not fit its table: this is a fault of nearside");
-            let problem = "what is written down of that decision does not fit its table: this is a fault of nearside";
+            let problem =
+                "what is written down of that decision does not fit its table: this is a fault of nearside";
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "decision-unfit", problem)
         }
     }

@@ -51,7 +51,8 @@ impl FromStr for DecisionId {
     fn from_str(text: &str) -> Result<Self, NotADecision> {
         let mut numbers = text.split('.').map(number);
         let mut next = || numbers.next().flatten().ok_or(NotADecision);
-        let id = Self { start: next()?, worker: next()?.try_into().map_err(|_| NotADecision)?, line: next()? };
+        let id =
+            Self { start: next()?, worker: next()?.try_into().map_err(|_| NotADecision)?, line: next()? };
         if numbers.next().is_some() { Err(NotADecision) } else { Ok(id) }
     }
 }
@@ -88,8 +89,19 @@ mod tests {
 
     #[test]
     fn what_names_no_decision_is_refused() {
-        for text in ["", "1", "1.2", "1.2.", ".1.2", "1.2.3.4", "1.2.u", "1.-2.3", "gzzzzzzzzzzzz.0.0", "1.8000.0x", "1.2 .3"]
-        {
+        for text in [
+            "",
+            "1",
+            "1.2",
+            "1.2.",
+            ".1.2",
+            "1.2.3.4",
+            "1.2.u",
+            "1.-2.3",
+            "gzzzzzzzzzzzz.0.0",
+            "1.8000.0x",
+            "1.2 .3",
+        ] {
             assert_eq!(text.parse::<DecisionId>(), Err(NotADecision), "{text}");
         }
     }

@@ -102,7 +102,8 @@ impl Decisions {
             let ids = ring.find(record::REQUEST_WORD, hash).into_iter();
             let ids = ids.map(|line| DecisionId { start: self.start, worker, line });
             // Read once more, as a whole: what only looked like it is none.
-            let read = ids.filter_map(|id| Some((self.find(id).ok().filter(|it| it.request == hash)?.at, id)));
+            let read =
+                ids.filter_map(|id| Some((self.find(id).ok().filter(|it| it.request == hash)?.at, id)));
             found.extend(read);
         }
         found.sort_unstable();

@@ -10,13 +10,13 @@
 //! ```
 //! The first line has 20 words in every record; the rest as many as there are.
 
+use steer::Moment;
 use steer::attempt::Reach;
 use steer::choice::{Choice, Nowhere, Onward, Step};
 use steer::client::{CLIENT_WORDS, Client};
 use steer::decide::{Basis, Cause, Decision};
 use steer::ids::{LaneId, OriginId, PlacementId, RegionId, RouteId};
 use steer::pick::Belongs;
-use steer::Moment;
 
 /// Words that every record has.
 const FIXED: usize = 20;
@@ -167,7 +167,12 @@ impl Draft<'_> {
         flags.put(16, 16, u64::from(observed));
         flags.put(32, 16, u64::from(in_flight));
         flags.put(48, 16, u64::from(last_success));
-        let counts = pack([tried, trusted, seen.loads.len().min(2) as u16, region.map_or(0, |region| region.index() as u16)]);
+        let counts = pack([
+            tried,
+            trusted,
+            seen.loads.len().min(2) as u16,
+            region.map_or(0, |region| region.index() as u16),
+        ]);
         let Numbers { snapshot, table, overlay, ranking } = self.by;
         words.extend([0, self.at.as_nanos(), self.request, snapshot, table, overlay, ranking]);
         words.push(pair(id(Some(self.lane.index())), id(Some(self.route.index()))));
@@ -198,10 +203,12 @@ impl Record {
     /// Reads what [`Draft::encode`] wrote; `None` if that is not what it is.
     pub(super) fn decode(words: &[u64]) -> Option<Self> {
         let (fixed, rest) = words.split_first_chunk::<FIXED>()?;
-        let [_, at, request, snapshot, table, overlay, ranking, place, client @ .., flags, a, b, c, counts] = fixed;
+        let [_, at, request, snapshot, table, overlay, ranking, place, client @ .., flags, a, b, c, counts] =
+            fixed;
         let client: [u64; CLIENT_WORDS] = *client;
         let flags = Flags(*flags);
-        let [(first, natural), (spilled_from, placement), (origin, failed)] = [a, b, c].map(|word| unpair(*word));
+        let [(first, natural), (spilled_from, placement), (origin, failed)] =
+            [a, b, c].map(|word| unpair(*word));
         let (lane, route) = unpair(*place);
         let [tried, trusted, loads, region] = [0, 16, 32, 48].map(|at| Flags(*counts).get(at, 16) as usize);
         let mut rest = rest.iter().copied();

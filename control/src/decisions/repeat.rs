@@ -60,7 +60,11 @@ impl Signals for Recorded<'_> {
 }
 
 /// Takes a decision again. `None` if the record does not belong to this past.
-pub fn repeat<R: Recorder>(past: &Past, record: &Record, recorder: &mut R) -> Option<Result<Placed, Nowhere>> {
+pub fn repeat<R: Recorder>(
+    past: &Past,
+    record: &Record,
+    recorder: &mut R,
+) -> Option<Result<Placed, Nowhere>> {
     let table = past.table();
     let signals = Recorded::of(record, table)?;
     let world: World<'_, Recorded<'_>> = past.world(&signals);

@@ -110,7 +110,8 @@ impl Ring {
 
     /// The lines at which whole records begin, oldest first, of those whose word at `index` is this one.
     pub(super) fn find(&self, index: usize, word: u64) -> Vec<u64> {
-        self.starts().filter(|(_, record)| record.get(index).is_some_and(|cell| cell.load(Ordering::Relaxed) == word))
+        self.starts()
+            .filter(|(_, record)| record.get(index).is_some_and(|cell| cell.load(Ordering::Relaxed) == word))
             .map(|(line, _)| line)
             .collect()
     }
@@ -251,7 +252,7 @@ mod tests {
     /// Readers chase a writer round a small ring, at its tail, where records vanish under their hands.
     #[test]
     fn no_reader_ever_sees_half_a_record() {
-        const RECORDS: u64 = 300_000;
+        const RECORDS: u64 = 400_000;
         let ring = Arc::new(Ring::new(SEGMENT_BYTES));
         let mut writer = ring.writer().unwrap();
         let done = Arc::new(AtomicBool::new(false));
@@ -273,8 +274,9 @@ mod tests {
                             Err(Lost::Overwritten) => lost += 1,
                             Err(Lost::Never) => {}
                         }
-                        let newest = ring.find(1, u64::MAX);
-                        assert!(newest.is_empty());
+                        if dice.below(4096) == 0 {
+                            assert!(ring.find(1, u64::MAX).is_empty());
+                        }
                     }
                     (read, lost)
                 })
@@ -282,7 +284,7 @@ mod tests {
             .collect();
         for number in 0..RECORDS {
             writer.write(&record(number)).unwrap();
-            if number % 64 == 0 {
+            if number % 1024 == 0 {
                 thread::yield_now();
             }
         }

@@ -199,13 +199,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
     };
     let target = question.path.split('#').next().unwrap_or("/");
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let head = RequestHead {
-        host: &host,
-        path,
-        query,
-        method: &question.method,
-        fields: &question.headers,
-    };
+    let head = RequestHead { host: &host, path, query, method: &question.method, fields: &question.headers };
     let route = match table.router.find(&head) {
         Ok(route) => table.route(route),
         Err(NoRoute::Unmet) => {

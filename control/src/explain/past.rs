@@ -307,7 +307,8 @@ fn now(snapshot: &Snapshot, past: &Past, record: &Record, region: Option<&str>) 
         ranking: snapshot.ranking.number,
         key: client.key,
     };
-    let nowhere = |summary: String| Now { inputs: inputs.clone(), choice: None, elsewhere: region.is_some(), summary };
+    let nowhere =
+        |summary: String| Now { inputs: inputs.clone(), choice: None, elsewhere: region.is_some(), summary };
     let Some(route) = table.routes.iter().find(|route| route.name == *name) else {
         return nowhere(format!("the table has no route {name:?} any more"));
     };
@@ -321,8 +322,10 @@ fn now(snapshot: &Snapshot, past: &Past, record: &Record, region: Option<&str>) 
 
 /// A client of one table as another table knows him.
 fn moved(client: &Client, from: &Table, to: &Table, pop: &Pop) -> Client {
-    let mut moved =
-        client.spot.clone().map_or_else(|| Client::unknown(client.key), |spot| Client::at(client.key, spot, pop));
+    let mut moved = client
+        .spot
+        .clone()
+        .map_or_else(|| Client::unknown(client.key), |spot| Client::at(client.key, spot, pop));
     moved.kept = client.kept.and_then(|mut kept| {
         kept.region = to.region_named(&from.regions.get(kept.region.index())?.name)?;
         Some(kept)

@@ -141,3 +141,22 @@ fn versions_are_kept_up_to_a_bound() {
     let versions = publisher.versions();
     assert_eq!((versions.len(), versions.last().unwrap().about.version), (64, 101));
 }
+
+#[test]
+fn what_was_current_is_kept_as_long_as_its_table() {
+    let publisher = publisher();
+    let first = publisher.snapshot();
+    publisher.patch("eu", patch(Some(Some(0)), None, None)).unwrap();
+    let second = publisher.snapshot();
+    assert_eq!(second.number, first.number + 1);
+    for _ in 0..63 {
+        publisher.publish(draft(TABLE)).unwrap();
+        let past = publisher.past(first.number).unwrap();
+        assert!(Arc::ptr_eq(&past.version, &first.version) && Arc::ptr_eq(&past.effective, &first.effective));
+        assert!(Arc::ptr_eq(&publisher.past(second.number).unwrap().overlay, &second.overlay));
+    }
+    publisher.publish(draft(TABLE)).unwrap();
+    let held = publisher.past(first.number).unwrap_err();
+    assert_eq!(held.tables, (2, 65));
+    assert!(publisher.past(publisher.snapshot().number).is_ok());
+}

@@ -62,8 +62,7 @@ fn online(args: &ExplainArgs, ip: IpAddr) -> Result<(Explanation, Option<String>
             return Err(ExitCode::from(1));
         }
     };
-    let mut path =
-        format!("/v1/explain?ip={ip}&method={}&path={}", quoted(&args.method), quoted(&args.path));
+    let mut path = format!("/v1/explain?ip={ip}&method={}&path={}", quoted(&args.method), quoted(&args.path));
     if let Some(host) = &args.host {
         path.push_str(&format!("&host={}", quoted(host)));
     }
@@ -126,7 +125,8 @@ fn tell(explanation: &Explanation) -> String {
     let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
     let place = &explanation.place;
     let mut lines: Vec<String> = explanation.past.iter().flat_map(head).collect();
-    let address = explanation.address.map_or_else(|| "address not kept".to_owned(), |address| address.to_string());
+    let address =
+        explanation.address.map_or_else(|| "address not kept".to_owned(), |address| address.to_string());
     lines.push(format!(
         "client    {address}  {}  {}  ({})",
         place.country.map_or_else(|| "country unknown".to_owned(), |country| country.to_string()),
@@ -209,7 +209,11 @@ fn head(past: &PastDecision) -> Vec<String> {
         format!("table     {} by {}: {}", past.table.version, past.table.author, past.table.reason),
     ];
     if past.of_request.len() > 1 {
-        lines.push(format!("request   decided {} times: {}", past.of_request.len(), past.of_request.join(" ")));
+        lines.push(format!(
+            "request   decided {} times: {}",
+            past.of_request.len(),
+            past.of_request.join(" ")
+        ));
     }
     if !past.tried.is_empty() {
         lines.push(format!("tried     {}", past.tried.join(" ")));
@@ -240,7 +244,10 @@ fn what_came(past: &PastDecision) -> Vec<String> {
         Some(_) => format!("recorded  ANOTHER: {:?}", past.recorded),
     });
     let now = &past.now;
-    let inputs = format!("table {}, overlay {}, ranking {}", now.inputs.version, now.inputs.overlay, now.inputs.ranking);
+    let inputs = format!(
+        "table {}, overlay {}, ranking {}",
+        now.inputs.version, now.inputs.overlay, now.inputs.ranking
+    );
     let elsewhere = if now.elsewhere { "elsewhere" } else { "the same region" };
     lines.push(format!("now       {elsewhere}: {}  ({inputs})", now.summary));
     lines
