@@ -9,6 +9,8 @@ use http::{HeaderValue, Method};
 use nearside::relay::Relay;
 use serde_json::Value;
 use testkit::{Admin, Client, Edge, EdgeBuilder, Origin, Users, table, table_with, text, until};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::NEARSIDE;
 
@@ -211,6 +213,17 @@ async fn refusals_and_upgrades_name_their_decisions_and_nobody_is_told_unasked()
         (421, ""),
         "nothing was decided"
     );
+
+    let echo = Origin::with(crate::protocols::echo).await;
+    let edge =
+        EdgeBuilder::new(NEARSIDE, &testkit::table(&[("eu", &[echo.host()])])).and(NAMED).start().await;
+    let mut stream = TcpStream::connect(edge.address()).await.unwrap();
+    let head = b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let switched = testkit::read_head(&mut stream).await;
+    assert!(switched.starts_with("http/1.1 101"), "{switched}");
+    let id = switched.lines().find_map(|line| line.strip_prefix("x-nearside-decision: ")).unwrap();
+    assert_eq!(explained(&edge.admin, id).await.1["choice"], "eu");
 
     let edge = crate::edge_before(&origin).await;
     let answer = Client::connect(edge.address()).await.get("/").await;
