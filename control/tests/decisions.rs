@@ -220,7 +220,7 @@ impl Edge {
                 Ok(publisher) => break publisher,
                 // A table in which nobody may serve a route is refused.
                 Err(findings) => {
-                    assert!(findings.iter().all(|it| it.key.starts_with("routes")), "{findings:?}\n{text}")
+                    assert!(findings.iter().all(|it| it.key.starts_with("routes")), "{findings:?}\n{text}");
                 }
             }
         };
@@ -511,9 +511,9 @@ fn what_changes_under_a_decision_does_not_change_its_explanation() {
                 publisher.observe(&placement.key, dice.observed());
                 let cells = placement.cells(0);
                 if dice.one_in(2) {
-                    cells.begin()
+                    cells.begin();
                 } else {
-                    cells.end()
+                    cells.end();
                 }
                 changes += 1;
             }

@@ -129,7 +129,7 @@ impl Ring {
             while line < written {
                 let at = line;
                 let (segment, from) = self.place(at);
-                let Some(cells) = segment.get() else { return None };
+                let cells = segment.get()?;
                 let length = length_of(cells[from].load(Ordering::Relaxed), at);
                 line += length.map_or(1, |length| length.div_ceil(LINE) as u64);
                 if let Some(length) = length.filter(|length| from + length <= MAX_WORDS) {

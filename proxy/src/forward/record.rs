@@ -13,7 +13,7 @@ use super::origin::Origin;
 use super::replay::Inbound;
 use crate::accept::Connection;
 use crate::observe::{
-    AttemptLine, AttemptSpan, DecidedBy, Diagnosis, KINDS, Line, OUTCOMES, Reason, RequestSeries,
+    AttemptLine, AttemptSpan, DecidedBy, Diagnosis, Inputs, KINDS, Line, OUTCOMES, Reason, RequestSeries,
     RequestSpan, SpanId, Traced, name_decision, outcome_reason,
 };
 use crate::worker::Worker;
@@ -225,7 +225,7 @@ impl Record {
             id: &details.id,
             trace: details.trace.map(|traced| traced.trace),
             decision: details.decision.and_then(|decision| decision.id),
-            inputs: details.decision.map(|decision| DecidedBy { key, ..decision }),
+            inputs: details.decision.map(|by| Inputs { by, key }),
             pop: &self.connection.worker.settings.name,
             client_ip: log.shown(details.client_ip),
             country: details.country,

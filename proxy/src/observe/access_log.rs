@@ -39,7 +39,7 @@ pub(crate) struct Line<'a> {
     #[serde(serialize_with = "as_text")]
     pub(crate) decision: Option<DecisionId>,
     #[serde(serialize_with = "as_text")]
-    pub(crate) inputs: Option<DecidedBy>,
+    pub(crate) inputs: Option<Inputs>,
     pub(crate) pop: &'a str,
     pub(crate) client_ip: IpAddr,
     pub(crate) country: Option<Country>,
@@ -87,8 +87,7 @@ pub(crate) struct AttemptLine {
     pub(crate) ended: Moment,
 }
 
-/// What a request was decided by: the decision's name, and its inputs as `nearside explain` names them: table, overlay,
-/// ranking and the client's key.
+/// What a request was decided by: the decision's name, and the numbers of its inputs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DecidedBy {
     /// `None` where no region had to be chosen.
@@ -96,13 +95,20 @@ pub(crate) struct DecidedBy {
     pub(crate) table: u64,
     pub(crate) overlay: u64,
     pub(crate) ranking: u64,
+}
+
+/// The inputs of a decision as `nearside explain` names them: table, overlay, ranking and the client's key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inputs {
+    pub(crate) by: DecidedBy,
     /// `None` where the client's address is masked, since it could be found from its key.
     pub(crate) key: Option<u64>,
 }
 
-impl fmt::Display for DecidedBy {
+impl fmt::Display for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.table, self.overlay, self.ranking)?;
+        let DecidedBy { table, overlay, ranking, .. } = self.by;
+        write!(f, "{table}.{overlay}.{ranking}")?;
         self.key.map_or(Ok(()), |key| write!(f, ".{key:016x}"))
     }
 }

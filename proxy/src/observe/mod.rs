@@ -9,7 +9,7 @@ mod reason;
 mod series;
 mod spans;
 
-pub(crate) use access_log::{AttemptLine, DecidedBy, Line, Log, LogSink};
+pub(crate) use access_log::{AttemptLine, DecidedBy, Inputs, Line, Log, LogSink};
 pub(crate) use diagnostics::{Diagnosis, name_decision};
 pub(crate) use metrics::{CATALOGUE, Sources, page, registry};
 pub(crate) use outlets::Outlets;

@@ -267,7 +267,7 @@ fn target(
 
 fn decided_by(resolved: &Resolved<'_>, id: Option<DecisionId>) -> DecidedBy {
     let numbers = numbers(resolved.snapshot);
-    DecidedBy { id, table: numbers.table, overlay: numbers.overlay, ranking: numbers.ranking, key: None }
+    DecidedBy { id, table: numbers.table, overlay: numbers.overlay, ranking: numbers.ranking }
 }
 
 fn latency_ms(resolved: &Resolved<'_>, placement: PlacementId) -> Option<f64> {
