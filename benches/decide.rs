@@ -30,12 +30,13 @@ fn decisions(criterion: &mut Criterion) {
         let table = Table::compile(&spec(regions, routes)).expect("the bench's spec is valid");
         let (ranking, signals) = (ranking(&table), AllUp::of(&table));
         for (weights, weight) in [("full", None), ("half", Some(50))] {
-            let effective = Effective::of(&table, |_| Override { weight, state: None });
+            let effective = Effective::of(&table, |_| Override { weight, ..Override::default() });
             let world = World {
                 table: &table,
                 effective: &effective,
                 ranking: &ranking,
                 incumbents: &[],
+                drill: None,
                 signals: &signals,
             };
             let requests: Vec<(String, String, Client)> = clients(&ranking.pop)

@@ -5,16 +5,27 @@
 //!
 //! # Layout
 //! - [`document`]: configuration texts, with the position of every mistake.
-//! - [`version`], [`overlay`], [`snapshot`]: what is published. [`publisher`]: the one place that publishes.
+//! - [`version`], [`overlay`], [`drill`], [`snapshot`]: what is published. [`publisher`]: the one place that publishes.
 //! - [`vitals`]: what was learnt about origins and placements, kept by name.
+//! - [`decisions`]: the last decisions with their inputs. [`archive`]: what was current then.
 //! - [`uplink`]: whether this edge doubts its own way out.
-//! - [`explain`], [`share`]: questions about decisions, answered by the decision itself.
-//! - [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
+//! - [`changes`]: how a change becomes what is in force. [`journal`]: changes on disk, before they are.
+//! - [`explain`], [`share`]: questions about decisions, answered by the decision itself. [`effect`]: what a change would do.
+//! - [`layers`]: what is configured, overridden and observed, and which of them decides.
+//! - [`access`]: who may do what. [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
 
+pub mod access;
 pub mod admin;
+pub mod archive;
+pub mod changes;
 pub mod clock;
+pub mod decisions;
 pub mod document;
+pub mod drill;
+pub mod effect;
 pub mod explain;
+pub mod journal;
+pub mod layers;
 pub mod overlay;
 pub mod publisher;
 pub mod share;

@@ -1,108 +1,249 @@
-//! The operator's overrides of regions: beside the table, never in it.
+//! The operator's overrides of regions and placements: beside the table, never in it.
 //!
-//! An override has an author, a reason and perhaps an expiry, and it survives a publish. Weight and state are overridden
-//! apart from each other, so that ending one leaves the other alone.
+//! An override has an author, a reason and perhaps an expiry, and it survives a publish, even of a table that does not have
+//! what it names: such a table may go again. Weight, state and health are overridden apart from each other, so that ending
+//! one leaves the others alone. What changes by itself, ramps and expiry, follows from the clock.
 //!
-//! Left out: keeping them across a restart. They live in memory, and whoever sets one is told so.
+//! Left out: keeping them across a restart. [`Saved`] and [`Change`] are what can be kept; [`Overlay::restore`] takes it back.
+
+mod overrides;
+mod patch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use steer::Moment;
-use steer::effective::Override;
-use steer::spec::State;
+use steer::effective::{Effective, Override};
+use steer::{Moment, Span, Table};
 
-/// One overridden value.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Overridden<T> {
-    /// What counts instead of the table's.
-    pub value: T,
-    /// Who set it.
-    pub author: String,
-    /// Why.
-    pub reason: String,
-    /// Since when.
-    pub since: Timestamp,
-    /// Until when; `None` is until it is cleared or this edge restarts.
-    pub expires_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub(crate) expires: Option<Moment>,
-}
+pub use overrides::{Overridden, Overrides, WeightRamp};
+pub use patch::{Change, MAX_EXPIRY, MAX_OVER, OverridePatch, PatchRefused, Target};
 
-/// What is overridden of one region.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct RegionOverrides {
-    /// Instead of the configured weight.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<Overridden<u8>>,
-    /// Instead of the configured state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<Overridden<State>>,
-}
+/// Regions and placements that may be overridden at once.
+pub const MAX_TARGETS: usize = 4096;
+/// The shortest time from one step of a ramp to the next.
+const STEP_PAUSE: Span = Span::from_millis(250);
+/// When every ramp has ended.
+const THE_END: Moment = Moment::from_nanos(u64::MAX);
 
-impl RegionOverrides {
-    /// As the decision takes it.
-    #[must_use]
-    pub fn to_override(&self) -> Override {
-        Override {
-            weight: self.weight.as_ref().map(|weight| weight.value),
-            state: self.state.as_ref().map(|state| state.value),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.weight.is_none() && self.state.is_none()
-    }
-}
-
-/// All overrides, by region name.
+/// All overrides, by name. A clone shares what they say.
 #[derive(Clone, Debug, Default)]
 pub struct Overlay {
-    /// Counts changes; part of a decision's inputs.
+    /// Counts changes, and the steps of ramps; part of a decision's inputs.
     pub number: u64,
-    regions: BTreeMap<String, RegionOverrides>,
+    /// The moment that ramps are counted at, so that an overlay says the same whenever it is asked.
+    pub at: Moment,
+    regions: BTreeMap<String, Arc<Overrides>>,
+    /// By pool, then by region.
+    placements: BTreeMap<String, BTreeMap<String, Arc<Overrides>>>,
+}
+
+/// An overlay as it is kept: with times of the wall clock.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Saved {
+    /// The overlay's number.
+    pub number: u64,
+    /// What is overridden.
+    pub overrides: Vec<Change>,
+}
+
+/// What is overridden of a target, and whether a table has it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Listed {
+    /// What it applies to.
+    pub target: Target,
+    /// Whether the table in force has it; if not, it applies to nothing, until a table has.
+    pub applies: bool,
+    /// What is overridden.
+    pub overrides: Overrides,
 }
 
 impl Overlay {
     /// The overrides of a region; none for most.
     #[must_use]
-    pub fn region(&self, name: &str) -> RegionOverrides {
-        self.regions.get(name).cloned().unwrap_or_default()
+    pub fn region(&self, name: &str) -> &Overrides {
+        self.regions.get(name).map_or(&Overrides::NONE, |overrides| overrides)
     }
 
-    pub(crate) fn set(&mut self, region: &str, overrides: RegionOverrides) {
-        self.number += 1;
-        if overrides.is_empty() {
-            self.regions.remove(region);
-        } else {
-            self.regions.insert(region.to_owned(), overrides);
+    /// About how many bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        // A name, some overridden values, and their authors and reasons.
+        const PER_TARGET: usize = size_of::<Overrides>() + 256;
+        self.len() * PER_TARGET
+    }
+
+    /// The overrides of a placement, its region's apart; none for most.
+    #[must_use]
+    pub fn placement(&self, pool: &str, region: &str) -> &Overrides {
+        let found = self.placements.get(pool).and_then(|placements| placements.get(region));
+        found.map_or(&Overrides::NONE, |overrides| overrides)
+    }
+
+    /// The overrides of a target.
+    #[must_use]
+    pub fn of(&self, target: &Target) -> &Overrides {
+        match target {
+            Target::Region(region) => self.region(region),
+            Target::Placement { pool, region } => self.placement(pool, region),
         }
     }
 
-    /// Ends what has expired at `now`. The regions concerned.
-    pub(crate) fn expire(&mut self, now: Moment) -> Vec<String> {
-        let mut ended = Vec::new();
-        for (region, overrides) in &mut self.regions {
-            let before = overrides.clone();
-            overrides.weight.take_if(|weight| weight.expires.is_some_and(|at| at <= now));
-            overrides.state.take_if(|state| state.expires.is_some_and(|at| at <= now));
-            if *overrides != before {
-                ended.push(region.clone());
+    /// How many regions and placements are overridden.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.regions.len() + self.placements.values().map(BTreeMap::len).sum::<usize>()
+    }
+
+    /// Whether nothing is overridden.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.regions.is_empty() && self.placements.is_empty()
+    }
+
+    /// A table under these overrides.
+    #[must_use]
+    pub fn effective(&self, table: &Table) -> Effective {
+        self.effective_at(table, self.at)
+    }
+
+    /// A table under these overrides once every ramp has ended.
+    #[must_use]
+    pub fn effective_at_the_end(&self, table: &Table) -> Effective {
+        self.effective_at(table, THE_END)
+    }
+
+    fn effective_at(&self, table: &Table, at: Moment) -> Effective {
+        let regions = |id| self.region(&table.region(id).name).at(at);
+        if self.placements.is_empty() {
+            return Effective::of(table, regions);
+        }
+        let mut placements = vec![Override::default(); table.placements.len()];
+        for pool in &table.pools {
+            let Some(overridden) = self.placements.get(&pool.name) else { continue };
+            for index in pool.placements.clone() {
+                let region = &table.region(table.placements[index].region).name;
+                if let Some(overrides) = overridden.get(region) {
+                    placements[index] = overrides.at(at);
+                }
             }
         }
-        self.regions.retain(|_, overrides| !overrides.is_empty());
-        self.number += u64::from(!ended.is_empty());
+        Effective::with(table, regions, |id| placements[id.index()])
+    }
+
+    /// All that is overridden, and what of it a table does not have.
+    #[must_use]
+    pub fn list(&self, table: &Table) -> Vec<Listed> {
+        let listed = self.changes().map(|Change { target, overrides }| Listed {
+            applies: target.configured(table).is_some(),
+            target,
+            overrides,
+        });
+        listed.collect()
+    }
+
+    /// As it is kept.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        Saved { number: self.number, overrides: self.changes().collect() }
+    }
+
+    /// What was kept, in a process in which it is `wall` at `now`: expiry and ramps go on by the wall clock. What has expired
+    /// is left out, and so is what goes beyond the bound.
+    #[must_use]
+    pub fn restore(saved: Saved, wall: Timestamp, now: Moment) -> Self {
+        let mut overlay = Self::default();
+        for Change { target, mut overrides } in saved.overrides {
+            overrides.revive(wall, now);
+            if overlay.len() < MAX_TARGETS || !overlay.of(&target).is_empty() {
+                overlay.apply(Change { target, overrides });
+            }
+        }
+        (overlay.number, overlay.at) = (saved.number, now);
+        overlay
+    }
+
+    /// Applies a change that was resolved in this process.
+    pub fn apply(&mut self, change: Change) {
+        self.number += 1;
+        let Change { target, overrides } = change;
+        let overrides = Some(overrides).filter(|overrides| !overrides.is_empty()).map(Arc::new);
+        match (target, overrides) {
+            (Target::Region(region), Some(overrides)) => {
+                self.regions.insert(region, overrides);
+            }
+            (Target::Region(region), None) => {
+                self.regions.remove(&region);
+            }
+            (Target::Placement { pool, region }, Some(overrides)) => {
+                self.placements.entry(pool).or_default().insert(region, overrides);
+            }
+            (Target::Placement { pool, region }, None) => {
+                if let Some(placements) = self.placements.get_mut(&pool) {
+                    placements.remove(&region);
+                }
+                self.placements.retain(|_, placements| !placements.is_empty());
+            }
+        }
+    }
+
+    /// Counts ramps at `now`. Whether a table looks different then.
+    pub(crate) fn step(&mut self, table: &Table, now: Moment) -> bool {
+        let before = self.effective(table);
+        let at = std::mem::replace(&mut self.at, now);
+        let is_different = self.effective(table) != before;
+        if is_different {
+            self.number += 1;
+        } else {
+            self.at = at;
+        }
+        is_different
+    }
+
+    /// Ends what has expired at `now`. What it applied to.
+    pub(crate) fn expire(&mut self, now: Moment) -> Vec<Target> {
+        if !self.values().any(|overrides| overrides.has_expired(now)) {
+            return Vec::new();
+        }
+        let mut expired: Vec<Change> =
+            self.changes().filter(|change| change.overrides.has_expired(now)).collect();
+        expired.iter_mut().for_each(|change| change.overrides.expire(now));
+        let ended = expired.iter().map(|change| change.target.clone()).collect();
+        for change in expired {
+            self.apply(change);
+        }
         ended
     }
 
-    /// When the next override ends.
-    pub(crate) fn next_expiry(&self) -> Option<Moment> {
-        let of = |overrides: &RegionOverrides| {
-            let weight = overrides.weight.as_ref().and_then(|weight| weight.expires);
-            let state = overrides.state.as_ref().and_then(|state| state.expires);
-            [weight, state].into_iter().flatten().min()
-        };
-        self.regions.values().filter_map(of).min()
+    /// When an override expires or a weight moves on by itself, after `now`.
+    pub(crate) fn next(&self, now: Moment) -> Option<Moment> {
+        self.values().filter_map(|overrides| overrides.next(now, STEP_PAUSE)).min()
+    }
+
+    /// Whether a weight is on its way.
+    #[must_use]
+    pub fn is_moving(&self, now: Moment) -> bool {
+        self.values().any(|overrides| overrides.is_moving(now))
+    }
+
+    fn values(&self) -> impl Iterator<Item = &Overrides> {
+        let placements = self.placements.values().flat_map(BTreeMap::values);
+        self.regions.values().chain(placements).map(|overrides| &**overrides)
+    }
+
+    fn changes(&self) -> impl Iterator<Item = Change> {
+        let regions = self.regions.iter().map(|(region, overrides)| Change {
+            target: Target::Region(region.clone()),
+            overrides: Overrides::clone(overrides),
+        });
+        let placements = self.placements.iter().flat_map(|(pool, placements)| {
+            placements.iter().map(|(region, overrides)| Change {
+                target: Target::Placement { pool: pool.clone(), region: region.clone() },
+                overrides: Overrides::clone(overrides),
+            })
+        });
+        regions.chain(placements)
     }
 }

@@ -9,26 +9,29 @@
 
 mod inherited;
 mod learnt;
+mod operated;
+mod step;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use steer::client::Pop;
-use steer::effective::Effective;
 use steer::ranking::Ranking;
-use steer::spec::{Spec, State};
-use steer::{Defect, Moment, Span, Table};
+use steer::spec::Spec;
+use steer::{Defect, Table};
 use tokio::sync::watch;
 
+use crate::archive::{Archive, NoLonger, Past};
 use crate::clock::Clock;
 use crate::document::{self, Finding};
-use crate::overlay::{Overlay, Overridden, RegionOverrides};
+use crate::overlay::{Overlay, Saved};
 use crate::snapshot::{Snapshot, Vitals};
 use crate::uplink::Uplink;
 use crate::version::{About, Version, fingerprint};
 use crate::vitals::Registry;
-use inherited::{carried, remembered};
+use inherited::carried;
+pub use step::Step;
 
 /// Published versions that are kept to look at.
 const MAX_VERSIONS: usize = 64;
@@ -36,7 +39,7 @@ const MAX_VERSIONS: usize = 64;
 const MAX_TEXT_BYTES: usize = 64 << 20;
 
 /// A further check of a table by whoever will serve it, such as whether its certificate files can be read.
-pub type TableCheck = Box<dyn Fn(&Table) -> Vec<Defect> + Send + Sync>;
+pub type TableCheck = Arc<dyn Fn(&Table) -> Vec<Defect> + Send + Sync>;
 
 /// Publishes snapshots.
 pub struct Publisher {
@@ -45,6 +48,8 @@ pub struct Publisher {
     clock: Clock,
     check: TableCheck,
     tables: watch::Sender<u64>,
+    /// Changes whenever an operator changes an override or a drill.
+    operated: watch::Sender<u64>,
     /// Changes whenever a placement's health does.
     health: watch::Sender<u64>,
     uplink: Arc<Uplink>,
@@ -57,6 +62,7 @@ struct Inner {
     /// Where lanes of manual failback stand, by pool and policy, so that a publish forgets nothing.
     incumbents: BTreeMap<(String, Option<String>), String>,
     retired: Vec<Arc<Snapshot>>,
+    archive: Archive,
 }
 
 /// Who publishes what, and why.
@@ -72,24 +78,14 @@ pub struct Draft {
     pub reason: String,
 }
 
-/// A change to the overrides of a region.
+/// What a first table was before this process.
 #[derive(Clone, Debug)]
-pub struct RegionPatch {
-    /// `Some(Some(_))` overrides, `Some(None)` ends the override, `None` leaves it.
-    pub weight: Option<Option<u8>>,
-    /// As `weight`.
-    pub state: Option<Option<State>>,
-    /// Who changes it.
-    pub author: String,
-    /// Why.
-    pub reason: String,
-    /// How long it holds; `None` is until cleared or restarted.
-    pub expires_in: Option<Span>,
+pub enum Resumed {
+    /// The version that was in force, or a former one.
+    Again(About),
+    /// Nothing; it comes after this version.
+    After(u64),
 }
-
-/// There is no region of that name.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct UnknownRegion;
 
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -109,28 +105,53 @@ impl Publisher {
         clock: Clock,
         check: TableCheck,
     ) -> Result<Self, Vec<Finding>> {
+        let from = Resumed::After(0);
+        Self::resume(first, from, Saved::default(), (pop, workers), clock, check)
+    }
+
+    /// As [`Publisher::start`], from where a process before has stopped: with a table that was a version already, or is the one
+    /// after the newest, and with overrides that were kept.
+    ///
+    /// # Errors
+    /// What is wrong with the table.
+    pub fn resume(
+        first: Draft,
+        from: Resumed,
+        overlay: Saved,
+        (pop, workers): (Pop, usize),
+        clock: Clock,
+        check: TableCheck,
+    ) -> Result<Self, Vec<Finding>> {
         let table = compile(&first, &check)?;
-        let version = version(1, first, table, &clock);
+        let version = match from {
+            Resumed::Again(about) => Arc::new(Version { about, text: first.text, table: Arc::new(table) }),
+            Resumed::After(number) => version(number + 1, first, table, &clock),
+        };
         let registry = Registry::new(workers);
-        let overlay = Overlay::default();
+        let overlay = Overlay::restore(overlay, clock.wall(), clock.now());
         let ranking = Ranking { number: 1, pop, ..Ranking::default() };
         let snapshot = Snapshot {
-            effective: Arc::new(effective(&version.table, &overlay)),
+            number: 1,
+            effective: Arc::new(overlay.effective(&version.table)),
             overlay: Arc::new(overlay.clone()),
             ranking: Arc::new(carried(&ranking, None, &version.table)),
             incumbents: Arc::new(Vec::new()),
+            drill: None,
             vitals: Arc::new(Vitals::new(
                 registry.origins(&version.table),
                 registry.placements(&version.table),
             )),
             version: version.clone(),
         };
+        let mut archive = Archive::default();
+        archive.add(Past::of(&snapshot, clock.now()));
         Ok(Self {
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
             registry,
             clock,
             check,
-            tables: watch::Sender::new(1),
+            tables: watch::Sender::new(version.about.version),
+            operated: watch::Sender::new(0),
             health: watch::Sender::new(0),
             uplink: Arc::default(),
             inner: Mutex::new(Inner {
@@ -138,6 +159,7 @@ impl Publisher {
                 overlay,
                 incumbents: BTreeMap::new(),
                 retired: Vec::new(),
+                archive,
             }),
         })
     }
@@ -184,72 +206,15 @@ impl Publisher {
         self.lock().versions.iter().cloned().collect()
     }
 
-    /// Makes a table current.
+    /// Makes a table current, for whoever runs an edge in its own process; others order it ([`crate::changes`]).
     ///
     /// # Errors
     /// What is wrong with it; everything stays as it was.
     pub fn publish(&self, draft: Draft) -> Result<About, Vec<Finding>> {
-        let table = compile(&draft, &self.check)?;
-        let mut inner = self.lock();
-        let before = self.snapshot();
-        let version = version(before.version.about.version + 1, draft, table, &self.clock);
-        let table = &version.table;
-        let next = Snapshot {
-            effective: Arc::new(effective(table, &inner.overlay)),
-            overlay: before.overlay.clone(),
-            ranking: Arc::new(carried(&before.ranking, Some(before.table()), table)),
-            incumbents: Arc::new(remembered(&inner.incumbents, table)),
-            vitals: Arc::new(Vitals::new(self.registry.origins(table), self.registry.placements(table))),
-            version: version.clone(),
-        };
-        self.swap(&mut inner, next);
+        let version = self.compiled(draft, self.snapshot().version.about.version + 1)?;
         let about = version.about.clone();
-        inner.versions.push_back(version);
-        inner.forget_old_versions();
-        // What the former table mentioned is kept for requests that are still on their way.
-        self.registry.retain(&[before.version.table.clone(), self.snapshot().version.table.clone()]);
-        self.tables.send_replace(about.version);
+        self.adopt(&[Step::Table(version)]);
         Ok(about)
-    }
-
-    /// Changes the overrides of a region. The overrides after it.
-    ///
-    /// # Errors
-    /// If no region of the current table has that name.
-    pub fn patch(&self, region: &str, patch: RegionPatch) -> Result<RegionOverrides, UnknownRegion> {
-        let mut inner = self.lock();
-        self.snapshot().table().region_named(region).ok_or(UnknownRegion)?;
-        let since = self.clock.wall();
-        let expires = patch.expires_in.map(|span| self.clock.now() + span);
-        let expires_at = patch.expires_in.and_then(|span| {
-            since.checked_add(jiff::SignedDuration::try_from(std::time::Duration::from(span)).ok()?).ok()
-        });
-        let RegionPatch { weight, state, author, reason, .. } = patch;
-        let mut overrides = inner.overlay.region(region);
-        if let Some(value) = weight {
-            let (author, reason) = (author.clone(), reason.clone());
-            overrides.weight =
-                value.map(|value| Overridden { value, author, reason, since, expires_at, expires });
-        }
-        if let Some(value) = state {
-            overrides.state =
-                value.map(|value| Overridden { value, author, reason, since, expires_at, expires });
-        }
-        inner.overlay.set(region, overrides.clone());
-        self.republish_overlay(&mut inner);
-        Ok(overrides)
-    }
-
-    /// Ends overrides that have expired. When the next one will.
-    pub fn expire_overrides(&self) -> Option<Moment> {
-        let mut inner = self.lock();
-        let ended = inner.overlay.expire(self.clock.now());
-        if !ended.is_empty() {
-            tracing::info!(regions = ?ended, "override expired");
-            self.republish_overlay(&mut inner);
-        }
-        inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        inner.overlay.next_expiry()
     }
 
     /// Moves this PoP, as GeoIP of its public address says after a new database.
@@ -263,14 +228,17 @@ impl Publisher {
         }
     }
 
-    fn republish_overlay(&self, inner: &mut Inner) {
-        let before = self.snapshot();
-        let overlay = Arc::new(inner.overlay.clone());
-        let effective = Arc::new(effective(before.table(), &overlay));
-        self.swap(inner, Snapshot { overlay, effective, ..Snapshot::clone(&before) });
+    /// What was current under a snapshot's number.
+    ///
+    /// # Errors
+    /// What is held instead.
+    pub fn past(&self, number: u64) -> Result<Past, NoLonger> {
+        self.lock().archive.find(number)
     }
 
-    fn swap(&self, inner: &mut Inner, next: Snapshot) {
+    fn swap(&self, inner: &mut Inner, mut next: Snapshot) {
+        next.number += 1;
+        inner.archive.add(Past::of(&next, self.clock.now()));
         inner.retired.push(self.current.swap(Arc::new(next)));
         inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
@@ -290,6 +258,8 @@ impl Inner {
         {
             self.versions.pop_front();
         }
+        let oldest = self.versions.front().map_or(0, |version| version.about.version);
+        self.archive.forget_before(oldest);
     }
 }
 
@@ -312,10 +282,6 @@ fn version(number: u64, draft: Draft, table: Table, clock: &Clock) -> Arc<Versio
         published_at: clock.wall(),
     };
     Arc::new(Version { about, text: draft.text, table: Arc::new(table) })
-}
-
-fn effective(table: &Table, overlay: &Overlay) -> Effective {
-    Effective::of(table, |region| overlay.region(&table.region(region).name).to_override())
 }
 
 #[cfg(test)]

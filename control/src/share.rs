@@ -6,14 +6,17 @@
 //! the answer says so.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 use serde::{Deserialize, Serialize};
-use steer::Client;
+use steer::affinity::Kept;
 use steer::client::Spot;
 use steer::decide::decide;
 use steer::draw::bytes_hash;
 use steer::ids::{LaneId, RegionId};
+use steer::route::Route;
+use steer::{Client, Table};
 
 use crate::snapshot::Snapshot;
 
@@ -72,35 +75,86 @@ impl Samples {
     /// Predicts shares under a snapshot.
     #[must_use]
     pub fn predict(&self, snapshot: &Snapshot) -> Shares {
-        let mut counts: BTreeMap<RegionId, usize> = BTreeMap::new();
-        let mut count = |sample: &Sample| {
-            let decision = decide(&snapshot.world(), sample.lane, &sample.client, &mut ());
-            if let Ok(decision) = decision {
-                *counts.entry(snapshot.table().placement(decision.first).region).or_default() += 1;
-            }
+        let (basis, samples) = self.of(snapshot);
+        Shares { basis, of: shares(snapshot, &samples) }
+    }
+
+    /// Predicts the shares of regions, by name, under a snapshot and under one that might follow it. The same requests are asked
+    /// for on both sides; those whose route the other table does not have are left out of it.
+    #[must_use]
+    pub fn compare(&self, before: &Snapshot, after: &Snapshot) -> (Basis, [BTreeMap<String, f64>; 2]) {
+        let (basis, samples) = self.of(before);
+        let named = |snapshot: &Snapshot, samples: &[Sample]| {
+            let shares = shares(snapshot, samples).into_iter();
+            shares.map(|(region, share)| (snapshot.table().region(region).name.clone(), share)).collect()
         };
-        let mut recent = 0;
+        let was = named(before, &samples);
+        let is = match Arc::ptr_eq(&before.version.table, &after.version.table) {
+            true => named(after, &samples),
+            false => named(after, &carried(before.table(), after.table(), samples)),
+        };
+        (basis, [was, is])
+    }
+
+    /// What to ask of a snapshot: recent requests, or made-up clients while there are none.
+    fn of(&self, snapshot: &Snapshot) -> (Basis, Vec<Sample>) {
+        let recent = self.recent(snapshot.version.about.version);
+        if recent.is_empty() {
+            let made_up = made_up(snapshot);
+            (Basis::ClientsAtThisPop(made_up.len()), made_up)
+        } else {
+            (Basis::RecentRequests(recent.len()), recent)
+        }
+    }
+
+    fn recent(&self, version: u64) -> Vec<Sample> {
+        let mut recent = Vec::new();
         for ring in &self.rings {
             // Taken out and put back; what a worker adds meanwhile counts next time.
             for sample in (0..ring.len()).map_while(|_| ring.pop()).collect::<Vec<_>>() {
-                if sample.version == snapshot.version.about.version {
-                    count(&sample);
-                    recent += 1;
-                    let _ = ring.push(sample);
+                if sample.version == version {
+                    let _ = ring.push(sample.clone());
+                    recent.push(sample);
                 }
             }
         }
-        let basis = if recent > 0 {
-            Basis::RecentRequests(recent)
-        } else {
-            let made_up = made_up(snapshot);
-            made_up.iter().for_each(count);
-            Basis::ClientsAtThisPop(made_up.len())
-        };
-        let total: usize = counts.values().sum();
-        let of = counts.into_iter().map(|(region, n)| (region, n as f64 / total.max(1) as f64)).collect();
-        Shares { basis, of }
+        recent
     }
+}
+
+/// The parts of the samples that regions get.
+fn shares(snapshot: &Snapshot, samples: &[Sample]) -> BTreeMap<RegionId, f64> {
+    let mut counts: BTreeMap<RegionId, usize> = BTreeMap::new();
+    let world = snapshot.world();
+    for sample in samples {
+        if let Ok(decision) = decide(&world, sample.lane, &sample.client, &mut ()) {
+            *counts.entry(snapshot.table().placement(decision.first).region).or_default() += 1;
+        }
+    }
+    let total: usize = counts.values().sum();
+    counts.into_iter().map(|(region, n)| (region, n as f64 / total.max(1) as f64)).collect()
+}
+
+/// The samples as another table sees them: the lane that a route of the same name has there, and regions by name.
+fn carried(before: &Table, after: &Table, samples: Vec<Sample>) -> Vec<Sample> {
+    let lane = |route: &Route| route.forward().map(|forward| forward.lane);
+    let then: BTreeMap<&str, LaneId> =
+        after.routes.iter().filter_map(|route| Some((route.name.as_str(), lane(route)?))).collect();
+    let mut lanes: Vec<Option<LaneId>> = vec![None; before.lanes.len()];
+    for route in &before.routes {
+        if let (Some(from), Some(to)) = (lane(route), then.get(route.name.as_str())) {
+            lanes[from.index()].get_or_insert(*to);
+        }
+    }
+    let sample = |mut sample: Sample| {
+        sample.lane = lanes[sample.lane.index()]?;
+        sample.client.kept = sample.client.kept.and_then(|kept| {
+            let region = after.region_named(&before.region(kept.region).name)?;
+            Some(Kept { region, ..kept })
+        });
+        Some(sample)
+    };
+    samples.into_iter().filter_map(sample).collect()
 }
 
 /// Clients at this PoP with keys of all kinds, over the lanes in turn.

@@ -2,11 +2,20 @@
 
 use crate::affinity::Kept;
 use crate::geo::{Continent, Country, Point};
+use crate::ids::RegionId;
 
 /// A client within this distance of the PoP is mostly steered by the latency measured from it, in km.
 const LOCAL_KM: f64 = 500.0;
 /// The least say that measured latency has.
 const MIN_BLEND: f64 = 0.1;
+
+/// The words that hold a client; see [`Client::to_words`].
+pub const CLIENT_WORDS: usize = 7;
+
+const HAS_SPOT: u64 = 1;
+const HAS_POINT: u64 = 2;
+const COUNTRY_ONLY: u64 = 4;
+const HAS_KEPT: u64 = 8;
 
 /// The requester, as `locate` found him. Everything but the key may be unknown.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +76,57 @@ impl Client {
     pub const fn blend(&self) -> f64 {
         self.blend
     }
+
+    /// Everything that a decision knows of him, as words: for whoever keeps decisions to repeat them.
+    #[inline]
+    #[must_use]
+    pub fn to_words(&self) -> [u64; CLIENT_WORDS] {
+        let (mut flags, mut xy, mut z, mut accuracy, mut within) = (0_u64, 0, 0, 0, 0);
+        if let Some(spot) = &self.spot {
+            flags |= HAS_SPOT | if spot.country_only { COUNTRY_ONLY } else { 0 };
+            accuracy = spot.accuracy_km.to_bits();
+            if let Some(point) = &spot.point {
+                let [x, y, last] = point.to_bits();
+                flags |= HAS_POINT;
+                (xy, z) = (u64::from(x) | u64::from(y) << 32, u64::from(last));
+            }
+            if let Some(country) = spot.country {
+                flags |= u64::from(u16::from_le_bytes(country.to_bytes())) << 16;
+            }
+            if let Some(continent) = spot.continent {
+                flags |= (continent as u64 + 1) << 8;
+            }
+        }
+        if let Some(kept) = self.kept {
+            flags |= HAS_KEPT | (kept.region.index() as u64) << 32;
+            within = kept.within_ms.to_bits();
+        }
+        [self.key, self.blend.to_bits(), flags, xy, z, accuracy, within]
+    }
+
+    /// The reverse of [`Client::to_words`].
+    #[must_use]
+    pub fn from_words(words: [u64; CLIENT_WORDS]) -> Self {
+        let [key, blend, flags, xy, z, accuracy, within] = words;
+        let low = |word: u64| (word & 0xffff_ffff) as u32;
+        let country = ((flags >> 16) & 0xffff) as u16;
+        let continent = ((flags >> 8) & 0xff) as usize;
+        let spot = Spot {
+            point: (flags & HAS_POINT != 0).then(|| Point::from_bits([low(xy), low(xy >> 32), low(z)])),
+            country: Country::from_bytes(country.to_le_bytes()),
+            continent: continent.checked_sub(1).and_then(|at| Continent::ALL.get(at)).copied(),
+            accuracy_km: f64::from_bits(accuracy),
+            country_only: flags & COUNTRY_ONLY != 0,
+        };
+        let region = RegionId::new((flags >> 32) as usize & 0xffff);
+        let kept = region.filter(|_| flags & HAS_KEPT != 0);
+        Self {
+            key,
+            spot: (flags & HAS_SPOT != 0).then_some(spot),
+            kept: kept.map(|region| Kept { region, within_ms: f64::from_bits(within) }),
+            blend: f64::from_bits(blend),
+        }
+    }
 }
 
 fn blend(spot: &Spot, pop: &Pop) -> f64 {
@@ -108,5 +168,24 @@ mod tests {
         assert!(blend(51.05, 9.79, "DE", false) < 0.9);
         assert_eq!(Client::unknown(1).blend(), 1.0);
         assert_eq!(Client::at(1, spot(0.0, 0.0, "DE", false), &Pop::default()).blend(), MIN_BLEND);
+    }
+
+    #[test]
+    fn clients_survive_being_written_down() {
+        let pop = Pop { point: spot(50.11, 8.68, "DE", false).point, country: "DE".parse().ok() };
+        let mut kept = Client::at(u64::MAX, spot(-33.9, 151.2, "AU", true), &pop);
+        kept.kept = Some(Kept { region: RegionId::new(0xffff).unwrap(), within_ms: 20.5 });
+        kept.spot.as_mut().unwrap().continent = Some(Continent::Sa);
+        kept.spot.as_mut().unwrap().accuracy_km = 1000.25;
+        let nowhere = Spot {
+            point: None,
+            country: None,
+            continent: None,
+            accuracy_km: f64::INFINITY,
+            country_only: false,
+        };
+        for client in [Client::unknown(7), Client::at(8, nowhere, &pop), kept] {
+            assert_eq!(Client::from_words(client.to_words()), client);
+        }
     }
 }

@@ -9,6 +9,9 @@
 //! up for their errors, held, or back for less than two seconds); where none of these is left, one attempt may go to the
 //! least bad.
 //!
+//! **What an operator forces.** Forced health counts instead of what is observed. A region that is drilled ([`crate::drill`])
+//! comes last of all for the keys that the drill hits.
+//!
 //! **The dial.** A region keeps a client's key if the key's lot falls below its weight. The natural region is the first in
 //! order of cost that keeps it; as keeping does not depend on the order, it is found without sorting, and raising a weight
 //! from 50 to 60 moves exactly the keys whose lot lies between. Keys that nobody keeps go to the nearest of weight above 0.
@@ -25,19 +28,25 @@
 //! Nothing here reads a clock, draws a number or allocates; see [`crate::pick`] for the origin inside a placement and
 //! [`crate::attempt`] for what follows a failure. The recorder learns why; `()` learns nothing and costs nothing.
 
+mod resort;
+
 use crate::affinity::Kept;
 use crate::client::Client;
 use crate::draw::{Purpose, falls_below, lot};
-use crate::effective::{DIAL_WHOLE, Effective, Standing};
+use crate::drill::Drill;
+use crate::effective::{DIAL_WHOLE, Effective, Forced, Standing};
 use crate::geo::BATCH;
 use crate::ids::{LaneId, PlacementId, RegionId};
 use crate::plan::{Class, Key, Ordered, Plan, rounded};
 use crate::ranking::Ranking;
 use crate::score::View;
 use crate::signals::{Health, Observed, RAMP_WHOLE, Signals};
-use crate::spec::{OnAllDown, State, Steering};
+use crate::spec::{State, Steering};
 use crate::table::{Candidate, Table};
 use crate::trace::{Recorder, Verdict};
+
+use resort::last_resort;
+pub use resort::last_resorts;
 
 /// Everything a decision sees: one snapshot.
 #[derive(Debug)]
@@ -50,8 +59,18 @@ pub struct World<'a, S> {
     pub ranking: &'a Ranking,
     /// The region that each lane of manual failback is at; see [`crate::failback`].
     pub incumbents: &'a [Option<RegionId>],
+    /// The drill that runs, if one does.
+    pub drill: Option<&'a Drill>,
     /// What is observed.
     pub signals: &'a S,
+}
+
+impl<S> World<'_, S> {
+    /// The draw subject of the region that a drill makes look dead to this key.
+    #[inline]
+    fn drilled(&self, key: u64) -> Option<u64> {
+        self.drill.filter(|drill| drill.hits(key)).map(|drill| drill.region)
+    }
 }
 
 /// Where a request may go, in order.
@@ -69,6 +88,8 @@ pub struct Decision {
     pub basis: Basis,
     /// Whether it goes first where the client was, and not where the order says.
     pub kept: bool,
+    /// Whether a drill sends it elsewhere than it would have gone.
+    pub drilled: bool,
 }
 
 /// What a plan's order rests on.
@@ -123,12 +144,47 @@ pub fn plan_in_lane<S: Signals, R: Recorder>(
 }
 
 /// Looks at the candidates of a lane: at all of them, or at those that can still become the head.
+#[inline]
 fn scan<S: Signals, R: Recorder, const ALL: bool>(
     world: &World<'_, S>,
     id: LaneId,
     client: &Client,
     recorder: &mut R,
 ) -> Result<(Decision, Plan), Cause> {
+    if world.drill.is_some()
+        && let Some(region) = world.drilled(client.key)
+    {
+        return drilled::<S, R, ALL>(world, id, client, region, recorder);
+    }
+    scan_without::<S, R, ALL, false>(world, id, client, 0, recorder)
+}
+
+/// Decides for a key that a drill hits.
+#[cold]
+fn drilled<S: Signals, R: Recorder, const ALL: bool>(
+    world: &World<'_, S>,
+    id: LaneId,
+    client: &Client,
+    region: u64,
+    recorder: &mut R,
+) -> Result<(Decision, Plan), Cause> {
+    let (mut decision, plan) = scan_without::<S, R, ALL, true>(world, id, client, region, recorder)?;
+    // Whether the drill moves it is known only from where it would have gone.
+    let otherwise = scan_without::<S, (), false, false>(world, id, client, 0, &mut ());
+    decision.drilled = otherwise.is_ok_and(|(otherwise, _)| otherwise.first != decision.first);
+    Ok((decision, plan))
+}
+
+/// The same, with a region behind all others if `DRILL`.
+#[inline]
+fn scan_without<S: Signals, R: Recorder, const ALL: bool, const DRILL: bool>(
+    world: &World<'_, S>,
+    id: LaneId,
+    client: &Client,
+    region: u64,
+    recorder: &mut R,
+) -> Result<(Decision, Plan), Cause> {
+    let is_drilled = |candidate: &Candidate| DRILL && candidate.hash == region;
     let lane = world.table.lane(id);
     let view = View::of(world, id, client);
     let slack = view.slack(lane.steering);
@@ -159,13 +215,20 @@ fn scan<S: Signals, R: Recorder, const ALL: bool>(
             let keeps = lane.steering == Steering::Weighted || keeps(candidate, standing, client.key);
             natural =
                 natural.min(Key::of(class(standing.state, keeps, Fitness::Fit), preference, cost, index));
-            let observed = world.signals.observed(candidate.placement);
+            let observed = standing.seen(world.signals.observed(candidate.placement));
             let Some(fitness) = fitness(candidate, observed, client.key) else {
-                recorder.candidate(candidate, Verdict::Unhealthy(observed.health), terms);
+                let unhealthy = match standing.forced {
+                    Some(Forced::Down) => Verdict::ForcedDown,
+                    _ => Verdict::Unhealthy(observed.health),
+                };
+                recorder.candidate(candidate, unhealthy, terms);
                 continue;
             };
             any_usable = true;
-            let class = class(standing.state, keeps, fitness);
+            let class = match is_drilled(candidate) {
+                true => Class::Drilled,
+                false => class(standing.state, keeps, fitness),
+            };
             let key = Key::of(class, preference, cost, index);
             if candidate.max_in_flight != u32::MAX
                 && world.signals.in_flight(candidate.placement) >= candidate.max_in_flight
@@ -174,7 +237,8 @@ fn scan<S: Signals, R: Recorder, const ALL: bool>(
                 recorder.candidate(candidate, Verdict::Full, terms);
                 continue;
             }
-            recorder.candidate(candidate, Verdict::Usable(class), terms);
+            let verdict = if is_drilled(candidate) { Verdict::Drilled } else { Verdict::Usable(class) };
+            recorder.candidate(candidate, verdict, terms);
             plan.push(key);
             bound = plan.bound(natural, slack);
         }
@@ -184,9 +248,13 @@ fn scan<S: Signals, R: Recorder, const ALL: bool>(
     let placement = |key: Key| lane.candidates[key.index()].placement;
     let natural = (natural != Key::LAST).then(|| placement(natural));
     let Some(head) = plan.head() else {
-        return if any_usable { Err(Cause::Full) } else { last_resort(world, id, &view, natural) };
+        return if any_usable {
+            Err(Cause::Full)
+        } else {
+            last_resort(world, id, &view, natural, is_drilled)
+        };
     };
-    let kept = client.kept.and_then(|kept| kept_at(world, id, &view, kept, head));
+    let kept = client.kept.and_then(|kept| kept_at(world, id, &view, kept, head, is_drilled));
     if let Some(kept) = kept {
         plan.lead(kept);
     }
@@ -198,6 +266,7 @@ fn scan<S: Signals, R: Recorder, const ALL: bool>(
         natural,
         spilled_from: spilled_from.filter(|_| kept.is_none()),
         kept: kept.is_some(),
+        drilled: false,
         basis: if head.is_unranked() { Basis::Unranked } else { Basis::Ranked },
     };
     Ok((decision, plan))
@@ -211,13 +280,15 @@ fn kept_at<S: Signals>(
     view: &View<'_>,
     kept: Kept,
     head: Key,
+    is_drilled: impl Fn(&Candidate) -> bool,
 ) -> Option<Key> {
     let lane = world.table.lane(id);
     let index = lane.candidates.iter().position(|candidate| candidate.region == kept.region)?;
     let candidate = &lane.candidates[index];
     let standing = world.effective.of_placement(candidate.placement);
-    let is_healthy = world.signals.observed(candidate.placement).health == Health::Up;
-    if unwanted(standing).is_some() || standing.state != State::Active || !is_healthy {
+    let is_healthy = standing.seen(world.signals.observed(candidate.placement)).health == Health::Up;
+    if unwanted(standing).is_some() || standing.state != State::Active || !is_healthy || is_drilled(candidate)
+    {
         return None;
     }
     if candidate.max_in_flight != u32::MAX
@@ -287,93 +358,4 @@ fn class(state: State, keeps: bool, fitness: Fitness) -> Class {
         (true, Fitness::Doubtful, _) => Class::StandbySuspect,
         (true, Fitness::Ramping, _) => Class::StandbyRamping,
     }
-}
-
-/// The permitted placements that are out of use and would answer, doubtful as they are; if there are none, all are down.
-fn last_resort<S: Signals>(
-    world: &World<'_, S>,
-    id: LaneId,
-    view: &View<'_>,
-    natural: Option<PlacementId>,
-) -> Result<(Decision, Plan), Cause> {
-    let lane = world.table.lane(id);
-    let (mut plan, mut any) = (Plan::empty(), false);
-    for (index, candidate) in lane.candidates.iter().enumerate() {
-        let standing = world.effective.of_placement(candidate.placement);
-        let would_answer = world.signals.observed(candidate.placement).is_last_resort();
-        if !would_answer || unwanted(standing).is_some() {
-            continue;
-        }
-        any = true;
-        if candidate.max_in_flight == u32::MAX
-            || world.signals.in_flight(candidate.placement) < candidate.max_in_flight
-        {
-            let cost = view.terms(world.table, index, candidate, standing).cost;
-            plan.push(Key::of(Class::Suspect, view.preference(candidate.region), rounded(cost), index));
-        }
-    }
-    let Some(head) = plan.head() else {
-        return if any { Err(Cause::Full) } else { all_down(world, id, view, natural) };
-    };
-    let decision = Decision {
-        lane: id,
-        first: lane.candidates[head.index()].placement,
-        natural,
-        spilled_from: None,
-        kept: false,
-        basis: Basis::LastResort,
-    };
-    Ok((decision, plan))
-}
-
-/// The placements that are out of use and would answer, best first: for a request that everything usable has failed.
-#[must_use]
-pub fn last_resorts<S: Signals>(world: &World<'_, S>, lane: LaneId, client: &Client) -> Ordered {
-    match last_resort(world, lane, &View::of(world, lane, client), None) {
-        Ok((Decision { basis: Basis::LastResort, .. }, plan)) => plan.ordered(world.table.lane(lane)),
-        _ => Ordered::new(),
-    }
-}
-
-/// One attempt at the permitted placement that answered most recently, then by cost; or none, if the policy says so.
-fn all_down<S: Signals>(
-    world: &World<'_, S>,
-    id: LaneId,
-    view: &View<'_>,
-    natural: Option<PlacementId>,
-) -> Result<(Decision, Plan), Cause> {
-    let lane = world.table.lane(id);
-    let usable = |placement| {
-        world.signals.observed(placement).is_usable()
-            && unwanted(world.effective.of_placement(placement)).is_none()
-    };
-    let elsewhere =
-        !lane.jurisdictions.is_empty() && lane.excluded.iter().any(|(placement, _)| usable(*placement));
-    let cause = if elsewhere { Cause::Jurisdiction } else { Cause::Unhealthy };
-    if lane.on_all_down == OnAllDown::FailFast {
-        return Err(cause);
-    }
-    let permitted = lane.candidates.iter().enumerate().filter_map(|(index, candidate)| {
-        let standing = world.effective.of_placement(candidate.placement);
-        unwanted(standing).is_none().then(|| {
-            let cost = view.terms(world.table, index, candidate, standing).cost;
-            let answered = world.signals.last_success(candidate.placement);
-            (
-                std::cmp::Reverse(answered),
-                Key::of(Class::Suspect, view.preference(candidate.region), rounded(cost), index),
-            )
-        })
-    });
-    let Some((_, key)) = permitted.min() else { return Err(cause) };
-    let mut plan = Plan::empty();
-    plan.push(key);
-    let decision = Decision {
-        lane: id,
-        first: lane.candidates[key.index()].placement,
-        natural,
-        spilled_from: None,
-        kept: false,
-        basis: Basis::AllDown,
-    };
-    Ok((decision, plan))
 }

@@ -19,6 +19,8 @@ pub enum Purpose {
     Origin,
     /// Does a placement that was slow take this key again, to see whether it still is?
     Trial,
+    /// Does a drill make its region look dead to this key?
+    Drill,
 }
 
 impl Purpose {
@@ -28,6 +30,7 @@ impl Purpose {
             Self::Ramp => 0x6e65_6172_7261_6d70,
             Self::Share => 0x6e65_6172_7368_6172,
             Self::Origin => 0x6e65_6172_6f72_6967,
+            Self::Drill => 0x6e65_6172_6472_696c,
             Self::Trial => 0x6e65_6172_7472_6961,
         }
     }
@@ -88,6 +91,12 @@ impl Rng {
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// The seed of the stream that is left, so that its draws can be repeated.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.0
     }
 
     /// The next 64 bits.

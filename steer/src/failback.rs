@@ -36,7 +36,7 @@ fn advance<S: Signals>(
     let usable = |region: RegionId| {
         lane.candidates.iter().any(|candidate| {
             let standing = effective.of_placement(candidate.placement);
-            let health = signals.observed(candidate.placement).health;
+            let health = standing.seen(signals.observed(candidate.placement)).health;
             candidate.region == region
                 && standing.state == State::Active
                 && standing.dial > 0

@@ -11,9 +11,10 @@
 //! - [`affinity`]: what keeps a client where it was.
 //! - [`geo`], [`client`]: places, distances, and what is known of the requester.
 //! - [`effective`], [`ranking`], [`signals`], [`failback`]: the other inputs, each already reduced to what a decision needs:
-//!   states and weights with overrides, published latencies, observed health.
-//! - [`mod@decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`attempt`], [`retry`], [`budget`]: what
-//!   follows a failure. [`usual`]: how long answers usually take.
+//!   states and weights with overrides, published latencies, observed health. [`ramp`]: a weight on its way. [`drill`]: a
+//!   region that looks dead to some.
+//! - [`mod@decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`choice`]: both, for the first attempt and for those after it. [`attempt`], [`retry`], [`budget`]: what
+//!   follows a failure. [`guard`]: what a change would take away. [`usual`]: how long answers usually take.
 //! - [`health`], [`estimate`], [`ewma`]: the state machines that turn events and samples into those inputs.
 //!
 //! Left out: doing anything. This crate decides; the proxy performs.
@@ -21,21 +22,25 @@
 pub mod affinity;
 pub mod attempt;
 pub mod budget;
+pub mod choice;
 pub mod client;
 pub mod decide;
 pub mod defect;
 pub mod draw;
+pub mod drill;
 pub mod effective;
 pub mod estimate;
 pub mod ewma;
 pub mod failback;
 pub mod geo;
+pub mod guard;
 pub mod health;
 pub mod ids;
 pub mod matching;
 pub mod moment;
 pub mod pick;
 pub mod plan;
+pub mod ramp;
 pub mod ranking;
 pub mod retry;
 pub mod route;

@@ -35,6 +35,8 @@ pub enum Class {
     StandbySuspect,
     /// Standing by and recovering; its ramp has not reached the key.
     StandbyRamping,
+    /// It looks dead to this key, for a drill; better than nothing.
+    Drilled,
 }
 
 /// No lane has more candidates: region ids have 16 bits.

@@ -34,6 +34,10 @@ pub enum Verdict {
     WeightZero,
     /// It is `down`, `held`, or `recovering` and not taking traffic yet.
     Unhealthy(Health),
+    /// An operator forced it `down`.
+    ForcedDown,
+    /// A drill makes it look dead to this key.
+    Drilled,
     /// It has as many requests as it may.
     Full,
 }

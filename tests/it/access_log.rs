@@ -63,7 +63,7 @@ async fn masked_addresses_say_the_network_alone() {
     assert_eq!(shown, ["81.2.69.0", "2001:db8:1::"]);
     assert_eq!(lines[0]["country"], "GB", "he is located by his whole address");
     for line in lines {
-        assert_eq!(line["decision"].as_str().unwrap().split('.').count(), 3, "no key to find him by: {line}");
+        assert_eq!(line["inputs"].as_str().unwrap().split('.').count(), 3, "no key to find him by: {line}");
     }
 }
 

@@ -38,7 +38,7 @@ async fn configured_overridden_and_observed_are_told_apart() {
         (&cleared["effective"]["weight"], &cleared["overridden"]),
         (&100.into(), &serde_json::json!({}))
     );
-    assert_eq!(cleared["persisted"], false, "and the answer says so");
+    assert_eq!(cleared["persisted"], true, "and the answer says so");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn tables_are_listed_shown_and_published() {
     let edge = edge_before(&one).await;
     let next = table(&[("eu", &[two.host()])]);
     let (status, published) = edge.admin.json(Method::POST, "/v1/tables?reason=move", &next).await;
-    assert_eq!((status, &published["version"], &published["persisted"]), (200, &2.into(), &false.into()));
+    assert_eq!((status, &published["version"], &published["persisted"]), (200, &2.into(), &true.into()));
     assert_eq!(Client::connect(edge.address()).await.get("/").await.text(), "two");
     let (_, listed) = edge.admin.json(Method::GET, "/v1/tables", "").await;
     assert_eq!(listed["current"], 2);

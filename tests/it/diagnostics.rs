@@ -58,7 +58,7 @@ async fn failures_are_told_by_their_error_types_and_reasons() {
     let unknown = client.ask(Method::GET, "/", &[("host", "unknown.test")], "").await;
     assert_eq!(unknown.header("proxy-status"), "nearside; error=destination_not_found; details=\"NR\"");
     edge.admin.patch("near", r#"{"state": "off", "reason": "test"}"#).await;
-    edge.admin.patch("far", r#"{"state": "off", "reason": "test"}"#).await;
+    edge.admin.force("far", r#"{"state": "off", "reason": "test"}"#).await;
     let none = client.get("/").await;
     assert_eq!(none.header("proxy-status"), "nearside; error=destination_unavailable; details=\"UH\"");
 }

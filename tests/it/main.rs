@@ -2,12 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod access_log;
+mod access_tls;
 mod affinity;
 mod attempts;
 mod bounds;
+mod browsers;
+mod changes;
 mod cities;
 mod control;
+mod decisions;
 mod demo;
 mod diagnostics;
 mod draining;
@@ -17,6 +22,7 @@ mod house;
 mod listeners;
 mod locate;
 mod loops;
+mod operated;
 mod origins;
 mod peers;
 mod pools;

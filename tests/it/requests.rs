@@ -102,7 +102,7 @@ async fn only_regions_of_the_routes_jurisdictions_serve_it() {
     let edge = EdgeBuilder::new(NEARSIDE, &table).start().await;
     let mut client = Client::connect(edge.address()).await;
     assert_eq!(client.get("/").await.text(), "far");
-    edge.admin.patch("far", r#"{"state": "off", "reason": "test"}"#).await;
+    edge.admin.force("far", r#"{"state": "off", "reason": "test"}"#).await;
     let refused = client.get("/").await;
     assert_eq!((refused.status.as_u16(), refused.text()), (503, "no permitted region is healthy (RB)\n"));
     assert_eq!(near.requests().len(), 0, "not even when all that may are gone");

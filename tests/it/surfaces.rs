@@ -16,9 +16,19 @@ fn said(args: &[&str]) -> String {
 #[test]
 fn help() {
     let mut all = said(&["--help"]);
-    for command in
-        ["run", "check", "demo", "explain", "regions", "weight", "state", "tables", "ready", "reference"]
-    {
+    for command in [
+        "run",
+        "check",
+        "demo",
+        "explain",
+        "regions",
+        "weight",
+        "state",
+        "tables",
+        "token",
+        "ready",
+        "reference",
+    ] {
         all += &format!("\n$ nearside {command} --help\n{}", said(&[command, "--help"]));
     }
     insta::assert_snapshot!("help", all);
@@ -64,9 +74,13 @@ async fn access_log_line() {
         assert_eq!(line.pointer(pointer).unwrap(), &Value::from(origin.host()));
         *line.pointer_mut(pointer).unwrap() = "ORIGIN".into();
     }
-    let decision = line["decision"].as_str().unwrap();
-    assert!(decision.starts_with("1.0.") && decision.split('.').count() == 4, "{decision}");
+    let inputs = line["inputs"].as_str().unwrap();
+    assert!(inputs.starts_with("1.0.") && inputs.split('.').count() == 4, "{inputs}");
+    line["inputs"] = "INPUTS".into();
+    assert_eq!(line["decision"].as_str().unwrap().split('.').count(), 3, "{line}");
+    assert_eq!(line["attempts"][0]["decision"], line["decision"]);
     line["decision"] = "DECISION".into();
+    line["attempts"][0]["decision"] = "DECISION".into();
     insta::assert_snapshot!("access_log_line", serde_json::to_string_pretty(&line).unwrap());
 }
 
@@ -107,6 +121,7 @@ async fn regions_answer() {
         "/regions/0/observed/rise_ms",
         "/regions/0/observed/placements/0/origins/0/address",
         "/regions/0/observed/placements/0/origins/0/last_success_ago_ms",
+        "/regions/0/placements/0/observed/for_ms",
         "/regions/0/overridden/weight/since",
         "/regions/0/overridden/weight/expires_at",
     ] {

@@ -28,6 +28,7 @@ pub struct EdgeBuilder {
     more: String,
     access_log: String,
     health: String,
+    admin: String,
     variables: Vec<(String, String)>,
     inherited: Option<TcpListener>,
 }
@@ -42,6 +43,7 @@ pub struct Edge {
     pub admin: Admin,
     /// Where health checks connect.
     pub health: SocketAddr,
+    binary: PathBuf,
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
     access_log: PathBuf,
@@ -69,6 +71,7 @@ impl EdgeBuilder {
             more: "[client_address]\ntrusted_hops = [\"127.0.0.0/8\"]".to_owned(),
             access_log: String::new(),
             health: String::new(),
+            admin: "listen = \"127.0.0.1:0\"".to_owned(),
             variables: Vec::new(),
             inherited: None,
         }
@@ -122,6 +125,13 @@ impl EdgeBuilder {
         self
     }
 
+    /// Instead of listening on loopback: the keys of `[admin]`.
+    #[must_use]
+    pub fn admin(mut self, keys: &str) -> Self {
+        self.admin = keys.to_owned();
+        self
+    }
+
     /// Sets a variable of its environment.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -172,9 +182,9 @@ impl EdgeBuilder {
             false => format!("{}\n[limits]\nreadiness_grace = \"0s\"", self.more),
         };
         let text = format!(
-            "[edge]\nname = \"test\"\n{}\n{}\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[health]\nlisten = \
+            "[edge]\nname = \"test\"\n{}\n{}\n{}\n[admin]\n{}\n[health]\nlisten = \
              \"127.0.0.1:0\"\n{}\n[access_log]\nto = \"access.log\"\n{}\n",
-            self.edge, self.listeners, more, self.health, self.access_log
+            self.edge, self.listeners, more, self.admin, self.health, self.access_log
         );
         std::fs::write(&file, text).unwrap();
         std::fs::write(self.folder.path().join("table.toml"), &self.table).unwrap();
@@ -183,7 +193,14 @@ impl EdgeBuilder {
 
     /// Starts it and waits until it serves.
     pub async fn start(self) -> Edge {
-        let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let command = self.command();
+        Edge::launched(command, self.binary, self.folder).await
+    }
+}
+
+impl Edge {
+    async fn launched(mut command: Command, binary: PathBuf, folder: TempDir) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let lines = log.clone();
@@ -208,23 +225,31 @@ impl EdgeBuilder {
             );
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        let token =
-            std::fs::read_to_string(self.folder.path().join("admin.token")).unwrap().trim().to_owned();
-        let edge = Edge {
+        let token = std::fs::read_to_string(folder.path().join("admin.token")).unwrap().trim().to_owned();
+        let edge = Self {
             listeners: found("listening for clients"),
             admin: Admin { address: found("listening for operators")[0], token },
             health: found("listening for health checks")[0],
-            access_log: self.folder.path().join("access.log"),
-            folder: self.folder,
+            access_log: folder.path().join("access.log"),
+            folder,
+            binary,
             child,
             log,
         };
         crate::until("it is ready", async || edge.health("/readyz").await.0 == 200).await;
         edge
     }
-}
 
-impl Edge {
+    /// The same after SIGKILL: another process in the same folder.
+    pub async fn killed_and_started_again(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let folder = std::mem::replace(&mut self.folder, TempDir::new().unwrap());
+        let mut command = Command::new(&self.binary);
+        command.stdin(Stdio::null()).args(["run", "-c"]).arg(folder.path().join("nearside.toml"));
+        Self::launched(command, self.binary.clone(), folder).await
+    }
+
     /// Where clients connect, if there is one place.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -337,6 +362,26 @@ impl Admin {
         (status.as_u16(), text)
     }
 
+    /// Calls the API with other fields besides the token; status and answer.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, Value) {
+        let token = format!("Bearer {}", self.token);
+        let fields = [&[("authorization", token.as_str())], fields].concat();
+        let answer = call(self.address, method, path, &fields, body.as_bytes().to_vec()).await.unwrap();
+        (answer.0.as_u16(), serde_json::from_str(&answer.1).unwrap_or(Value::String(answer.1)))
+    }
+
+    /// The same API, opened by another token.
+    #[must_use]
+    pub fn with(&self, token: &str) -> Self {
+        Self { address: self.address, token: token.to_owned() }
+    }
+
     /// Calls the API with other fields than the token.
     pub async fn call_with(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> u16 {
         call(self.address, method, path, fields, Vec::new()).await.unwrap().0.as_u16()
@@ -345,6 +390,15 @@ impl Admin {
     /// Overrides something of a region; panics unless it is done.
     pub async fn patch(&self, region: &str, body: &str) -> Value {
         let (status, answer) = self.json(Method::PATCH, &format!("/v1/regions/{region}"), body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// As [`Admin::patch`], whatever a guard says of it.
+    pub async fn force(&self, region: &str, body: &str) -> Value {
+        let (_, tables) = self.json(Method::GET, "/v1/tables", "").await;
+        let path = format!("/v1/regions/{region}?force={}", tables["current"]);
+        let (status, answer) = self.json(Method::PATCH, &path, body).await;
         assert_eq!(status, 200, "{answer}");
         answer
     }

@@ -1,16 +1,21 @@
 //! How often the admin API was called, for the metrics page.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use axum::http::{Method, StatusCode};
 use dashmap::DashMap;
 
-/// Calls by verb and kind of answer. Both come from short fixed lists, so there are few.
+use crate::access::Role;
+
+/// Calls by the caller's role, verb and kind of answer. All come from short fixed lists, so there are few.
 #[derive(Debug, Default)]
 pub struct Counts {
-    calls: DashMap<(&'static str, &'static str), u64>,
+    calls: DashMap<(&'static str, &'static str, &'static str), u64>,
+    handshakes_failed: AtomicU64,
 }
 
 impl Counts {
-    pub(crate) fn add(&self, verb: &Method, status: StatusCode) {
+    pub(crate) fn add(&self, role: Option<Role>, verb: &Method, status: StatusCode) {
         let verb = match *verb {
             Method::GET => "GET",
             Method::PATCH => "PATCH",
@@ -20,17 +25,30 @@ impl Counts {
         let result = match status.as_u16() {
             200..300 => "ok",
             401 => "unauthorized",
+            403 => "forbidden",
+            429 => "limited",
             400..500 => "refused",
             _ => "failed",
         };
-        *self.calls.entry((verb, result)).or_default() += 1;
+        *self.calls.entry((role.map_or("none", Role::as_str), verb, result)).or_default() += 1;
     }
 
-    /// Verb, result and number, in a stable order.
+    /// Counts somebody who could not be spoken to in TLS.
+    pub fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Relaxed);
+    }
+
+    /// Handshakes that have failed.
     #[must_use]
-    pub fn all(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let mut all: Vec<_> =
-            self.calls.iter().map(|call| (call.key().0, call.key().1, *call.value())).collect();
+    pub fn handshakes_failed(&self) -> u64 {
+        self.handshakes_failed.load(Relaxed)
+    }
+
+    /// Role, verb, result and number, in a stable order.
+    #[must_use]
+    pub fn all(&self) -> Vec<(&'static str, &'static str, &'static str, u64)> {
+        let row = |(role, verb, result): &(_, _, _), count| (*role, *verb, *result, count);
+        let mut all: Vec<_> = self.calls.iter().map(|call| row(call.key(), *call.value())).collect();
         all.sort_unstable();
         all
     }

@@ -3,41 +3,72 @@
 //! ```text
 //! GET   /v1/regions               every region: configured, overridden, observed, and its predicted share
 //! GET   /v1/regions/{name}        one of them
-//! PATCH /v1/regions/{name}        {weight, state, reason, expires_in}
-//! GET   /v1/explain               ?ip= &method= &host= &path=
+//! PATCH /v1/regions/{name}        {weight, state, health, over, reason, expires_in}
+//! GET   /v1/placements/{pool}/{region}    one pool's presence in one region
+//! PATCH /v1/placements/{pool}/{region}    as for regions
+//! GET   /v1/explain               ?ip= &method= &host= &path=, or ?decision=, or ?request=
+//! GET   /v1/overrides             all that operators have overridden
 //! GET   /v1/tables                the published versions
-//! GET   /v1/tables/{version}      one of them, as it was written
 //! POST  /v1/tables                ?reason=   publish the TOML in the body
+//! GET   /v1/tables/{version}      one of them, as it was written
+//! GET   /v1/tables/{version}/diff ?against=  what has changed since the one before, or another
+//! POST  /v1/tables/{version}/rollback   ?reason=   publish it again, as a new version
+//! GET   /v1/drill                 the drill that runs
+//! POST  /v1/drill                 {region, percent, for, reason}
+//! DELETE /v1/drill                ?reason=   end it
+//! GET   /v1/audit                 ?after= &last=   who changed what, when and why
 //! ```
-//! Every call needs `Authorization: Bearer <token>`. Errors are problem documents (RFC 9457) that name the field and show a
-//! valid example. A change is in force before its answer is sent.
+//! What calls that change something may say besides:
+//! ```text
+//! ?dry_run=1          tell what it would do, and do nothing
+//! ?force=12           do it although a guard refuses; 12 is the table version in force
+//! ?volatile=1         do it although it cannot be kept: a restart forgets it
+//! If-Match: "12"      only while table version 12 is in force
+//! Idempotency-Key: k  if this came before, answer as then
+//! ```
 //!
-//! Left out: roles, previews, history on disk.
+//! Every call needs `Authorization: Bearer <token>` or a client certificate, and whose it is says what may be done with it
+//! (see [`access`](crate::access)). Errors are problem documents (RFC 9457) that name the field and show a valid example. A change
+//! is in force before its answer is sent.
+//!
+//! Left out: making changes, which [`changes`](crate::changes) does for whoever orders them.
 
+mod audit;
+mod conditions;
 mod counts;
+mod drill;
 mod explain;
+mod extract;
+mod gate;
+mod orders;
+mod overrides;
+mod placements;
 mod problem;
 mod regions;
 mod tables;
-mod token;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::{get, post};
 
+pub use audit::{Audit, Audited};
 pub use counts::Counts;
+pub use drill::Drilled;
+pub use orders::Told;
+pub use overrides::OverrideList;
 use problem::Problem;
-pub use regions::{
-    Configured, Effective, Layer, Observed, ObservedOrigin, ObservedPlacement, Region, Regions,
-};
-pub use tables::{Published, Tables};
-pub use token::Token;
+pub use regions::{Observed, ObservedOrigin, ObservedPlacement, Region, Regions};
+pub use tables::{Held, Published, Tables};
 
+pub use crate::layers::{Configured, Effective, LastError, Layer};
+
+use crate::access::Access;
+use crate::changes::Changes;
+use crate::decisions::Decisions;
 use crate::explain::Locate;
 use crate::publisher::Publisher;
 use crate::share::Samples;
@@ -49,14 +80,18 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// What the handlers work with.
 pub struct Admin {
-    /// Where changes go.
+    /// What is in force.
     pub publisher: Arc<Publisher>,
+    /// Where changes are ordered.
+    pub changes: Changes,
     /// What predicted shares come from.
     pub samples: Arc<Samples>,
+    /// The last decisions, to be explained.
+    pub decisions: Arc<Decisions>,
     /// Who finds a client's place.
     pub locator: Arc<dyn Locate>,
-    /// Who may come in.
-    pub token: Token,
+    /// Who may come in, and what he may do.
+    pub access: Arc<Access>,
     /// How often the API was called.
     pub counts: Arc<Counts>,
 }
@@ -77,41 +112,24 @@ pub fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/v1/regions", get(regions::list))
         .route("/v1/regions/{name}", get(regions::show).patch(regions::patch))
+        .route("/v1/placements/{pool}/{region}", get(placements::show).patch(placements::patch))
         .route("/v1/explain", get(explain::explain))
+        .route("/v1/overrides", get(overrides::list))
         .route("/v1/tables/{version}", get(tables::show))
+        .route("/v1/tables/{version}/diff", get(tables::diff))
+        .route("/v1/tables/{version}/rollback", post(tables::rollback))
+        .route("/v1/drill", get(drill::show).post(drill::begin).delete(drill::end))
+        .route("/v1/audit", get(audit::list))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(tables)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(middleware::from_fn_with_state(admin.clone(), gate))
+        .layer(middleware::from_fn_with_state(admin.clone(), gate::gate))
         .with_state(admin)
 }
 
-/// Lets in whoever knows the token, and counts.
-async fn gate(State(admin): Shared, request: Request, next: Next) -> Response {
-    let verb = request.method().clone();
-    let response = if is_authorized(&admin, request.headers()) {
-        next.run(request).await
-    } else {
-        let problem = Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "this call needs the admin token: send it as \"Authorization: Bearer <token>\"",
-        );
-        ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response()
-    };
-    admin.counts.add(&verb, response.status());
-    response
-}
-
-fn is_authorized(admin: &Admin, headers: &HeaderMap) -> bool {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = value.and_then(|value| value.strip_prefix("Bearer "));
-    token.is_some_and(|token| admin.token.is(token))
-}
-
 async fn unknown_path() -> Problem {
-    let known = "the paths are /v1/regions, /v1/explain and /v1/tables";
+    let known = "the paths are /v1/regions, /v1/placements, /v1/overrides, /v1/explain, /v1/tables, /v1/drill and /v1/audit";
     Problem::new(StatusCode::NOT_FOUND, "unknown-path", known)
 }
 

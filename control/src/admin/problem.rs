@@ -5,6 +5,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use steer::guard::Violation;
+
 use crate::document::Finding;
 
 /// Why a call failed, for a person and for a program.
@@ -24,6 +26,13 @@ struct Document {
     example: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
+    /// The table version that `force` would have to name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<Violation>,
+    #[serde(skip)]
+    retry_after: Option<&'static str>,
 }
 
 impl Problem {
@@ -36,6 +45,9 @@ impl Problem {
             field: None,
             example: None,
             findings: Vec::new(),
+            version: None,
+            violations: Vec::new(),
+            retry_after: None,
         }))
     }
 
@@ -52,6 +64,18 @@ impl Problem {
         problem
     }
 
+    /// It would take away what a guard protects; `version` is what to name if that is meant.
+    pub(crate) fn with_violations(mut self, version: u64, violations: Vec<Violation>) -> Self {
+        (self.0.version, self.0.violations) = (Some(version), violations);
+        self
+    }
+
+    /// It may be tried again after so many seconds.
+    pub(crate) fn retry_after(mut self, seconds: &'static str) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
     pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
         self.0.findings = findings;
         self
@@ -66,6 +90,10 @@ impl IntoResponse for Problem {
         *response.status_mut() = status;
         let kind = header::HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if let Some(seconds) = self.0.retry_after {
+            let seconds = header::HeaderValue::from_static(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
         response
     }
 }

@@ -2,23 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
+use axum::response::Response;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use steer::Moment;
 use steer::geo::Place;
 use steer::health::OriginHealth;
-use steer::ids::RegionId;
+use steer::ids::{PlacementId, RegionId};
 use steer::signals::{Health, RAMP_WHOLE};
-use steer::spec::State as RegionState;
-use steer::{Moment, Span};
 
+use super::conditions::Conditions;
+use super::extract::Body;
+use super::overrides;
 use super::problem::Problem;
 use super::{Admin, Shared};
-use crate::overlay::RegionOverrides;
-use crate::publisher::RegionPatch;
+use crate::access::Caller;
+use crate::layers::{self, Configured, Effective, LastError, Placement};
+use crate::overlay::{Overrides, Target};
 use crate::share::{Basis, Shares};
 use crate::snapshot::Snapshot;
 
@@ -49,45 +50,16 @@ pub struct Region {
     /// What the table says.
     pub configured: Configured,
     /// What operators changed.
-    pub overridden: RegionOverrides,
+    pub overridden: Overrides,
     /// What counts.
     pub effective: Effective,
     /// What this edge sees.
     pub observed: Observed,
+    /// The pools that are placed there, each in its layers.
+    #[serde(default)]
+    pub placements: Vec<Placement>,
     /// The part of the traffic it would get, 0 to 1.
     pub predicted_share: f64,
-}
-
-/// What the table says of a region.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Configured {
-    /// 0 to 100.
-    pub weight: u8,
-    /// Whether it takes requests.
-    pub state: RegionState,
-}
-
-/// What counts for a region, and which layer said so.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Effective {
-    /// 0 to 100.
-    pub weight: u8,
-    /// Who decided the weight.
-    pub weight_by: Layer,
-    /// Whether it takes requests.
-    pub state: RegionState,
-    /// Who decided the state.
-    pub state_by: Layer,
-}
-
-/// A layer that decides.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layer {
-    /// The table.
-    Table,
-    /// An operator.
-    Override,
 }
 
 /// What this edge sees of a region.
@@ -136,15 +108,6 @@ pub struct ObservedOrigin {
     pub last_error: Option<LastError>,
 }
 
-/// What last went wrong at an origin.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct LastError {
-    /// In words.
-    pub what: String,
-    /// How long ago, in ms.
-    pub ago_ms: f64,
-}
-
 pub(super) async fn list(State(admin): Shared) -> Json<Regions> {
     let snapshot = admin.publisher.snapshot();
     let shares = admin.samples.predict(&snapshot);
@@ -165,118 +128,39 @@ pub(super) async fn show(State(admin): Shared, Path(name): Path<String>) -> Resu
 
 fn one(admin: &Admin, name: &str) -> Result<Region, Problem> {
     let snapshot = admin.publisher.snapshot();
-    let id = snapshot.table().region_named(name).ok_or_else(|| unknown(&snapshot, name))?;
+    let id = snapshot
+        .table()
+        .region_named(name)
+        .ok_or_else(|| overrides::unknown(admin, &Target::Region(name.to_owned())))?;
     let shares = admin.samples.predict(&snapshot);
     Ok(region(&snapshot, id, &shares, admin.publisher.clock().now()))
 }
 
-fn unknown(snapshot: &Snapshot, name: &str) -> Problem {
-    let names: Vec<&str> =
-        snapshot.table().regions.iter().map(|region| region.name.as_str()).take(20).collect();
-    let detail = format!("no region is named {name:?}; there are {}", names.join(", "));
-    Problem::new(StatusCode::NOT_FOUND, "unknown-region", detail)
-}
-
-/// The body of a change.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Patch {
-    #[serde(default, deserialize_with = "written")]
-    weight: Option<Option<u8>>,
-    #[serde(default, deserialize_with = "written")]
-    state: Option<Option<RegionState>>,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    expires_in: Option<Span>,
-}
-
-/// Tells `null` (end the override) from a key that is not there (leave it).
-fn written<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(from).map(Some)
-}
-
-/// The longest that an override may last.
-const MAX_EXPIRY: Span = Span::from_secs(366 * 24 * 3600);
-
-/// The answer to a change.
-#[derive(Serialize)]
-pub(super) struct Patched {
-    #[serde(flatten)]
-    region: Region,
-    overlay: u64,
-    persisted: bool,
-    note: &'static str,
-}
-
 pub(super) async fn patch(
     State(admin): Shared,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Patched>, Problem> {
-    let body = body.map_err(|refused| Problem::new(refused.status(), "bad-body", refused.body_text()))?;
-    let example = serde_json::json!({"weight": 50, "reason": "trying the new release", "expires_in": "2h"});
-    let patch: Patch = serde_json::from_slice(&body)
-        .map_err(|error| Problem::field("bad-body", "body", error.to_string(), example.clone()))?;
-    let wrong = |field: &str, detail: &str| Err(Problem::field("bad-value", field, detail, example.clone()));
-    if patch.weight.is_none() && patch.state.is_none() {
-        return wrong("weight", "nothing is changed: give weight, state or both; null ends an override");
-    }
-    if patch.weight.flatten().is_some_and(|weight| weight > 100) {
-        return wrong("weight", "a weight is a whole number from 0 to 100");
-    }
-    if patch.reason.trim().is_empty() || patch.reason.len() > 1000 {
-        return wrong("reason", "say why in 1 to 1000 characters: whoever looks at it at night will ask");
-    }
-    if patch.expires_in.is_some_and(|span| span == Span::ZERO || span > MAX_EXPIRY) {
-        return wrong("expires_in", "an override lasts longer than nothing and at most a year");
-    }
-    let change = RegionPatch {
-        weight: patch.weight,
-        state: patch.state,
-        author: "api".to_owned(),
-        reason: patch.reason,
-        expires_in: patch.expires_in,
-    };
-    let told = change.clone();
-    if admin.publisher.patch(&name, change).is_err() {
-        return Err(unknown(&admin.publisher.snapshot(), &name));
-    }
-    tell(&name, &told);
-    Ok(Json(Patched {
-        region: one(&admin, &name)?,
-        overlay: admin.publisher.snapshot().overlay.number,
-        persisted: false,
-        note: "in force now; overrides are kept in memory, so a restart forgets them",
-    }))
-}
-
-/// Leaves a change in the log, with the words of the API: absent is unchanged, `-` ends the override.
-fn tell(region: &str, change: &RegionPatch) {
-    let weight =
-        change.weight.map(|weight| weight.map_or_else(|| "-".to_owned(), |weight| weight.to_string()));
-    let state = change.state.map(|state| state.map_or("-", RegionState::as_str));
-    let expires_in = change.expires_in.map(|span| span.to_string());
-    tracing::info!(region, weight, state, reason = change.reason, expires_in, "override");
+    conditions: Conditions,
+    body: Body,
+) -> Result<Response, Problem> {
+    let target = Target::Region(name.clone());
+    let outcome = overrides::patch(&admin, &caller, target, conditions, &body).await?;
+    outcome.answer(&admin, |_| one(&admin, &name))
 }
 
 fn region(snapshot: &Snapshot, id: RegionId, shares: &Shares, now: Moment) -> Region {
     let configured = snapshot.table().region(id);
-    let overridden = snapshot.overlay.region(&configured.name);
     let ranked = snapshot.ranking.regions.get(id.index()).copied().unwrap_or_default();
-    let by = |is_overridden| if is_overridden { Layer::Override } else { Layer::Table };
+    let here = (0..).map_while(PlacementId::new).zip(&snapshot.table().placements);
+    let here = here.filter(|(_, placement)| placement.region == id);
     Region {
         name: configured.name.clone(),
         place: configured.place,
         jurisdiction: configured.jurisdiction.clone(),
         configured: Configured { weight: configured.weight, state: configured.state },
-        effective: Effective {
-            weight: overridden.weight.as_ref().map_or(configured.weight, |weight| weight.value),
-            weight_by: by(overridden.weight.is_some()),
-            state: overridden.state.as_ref().map_or(configured.state, |state| state.value),
-            state_by: by(overridden.state.is_some()),
-        },
-        overridden,
+        overridden: snapshot.overlay.region(&configured.name).clone(),
+        effective: layers::of_region(snapshot, id),
+        placements: here.map(|(id, _)| layers::of_placement(snapshot, id, now)).collect(),
         observed: Observed {
             latency_ms: ranked.latency_ms,
             measured: ranked.measured,

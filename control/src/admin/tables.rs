@@ -1,16 +1,19 @@
-//! `/v1/tables`: what was published, and publishing.
+//! `/v1/tables`: what was published, publishing, and going back.
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
+use super::conditions::Conditions;
+use super::extract::Body;
+use super::orders::{Outcome, carry_out, tag};
 use super::problem::Problem;
-use super::{MAX_TABLE_BYTES, Shared};
-use crate::publisher::Draft;
+use super::{Admin, Shared};
+use crate::access::{Action, Caller};
+use crate::changes::{Done, Made, What};
 use crate::version::About;
 
 /// The published versions.
@@ -18,8 +21,18 @@ use crate::version::About;
 pub struct Tables {
     /// The one in force.
     pub current: u64,
-    /// All that are kept, newest first.
-    pub versions: Vec<About>,
+    /// All that are held, newest first.
+    pub versions: Vec<Held>,
+}
+
+/// A version that is held.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Held {
+    /// What is told about it.
+    #[serde(flatten)]
+    pub about: About,
+    /// Whether a restart remembers it.
+    pub persisted: bool,
 }
 
 /// A publish that succeeded.
@@ -34,76 +47,103 @@ pub struct Published {
     pub note: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Why {
-    reason: Option<String>,
-}
-
-pub(super) async fn list(State(admin): Shared) -> Json<Tables> {
-    let versions = admin.publisher.versions();
-    Json(Tables {
-        current: admin.publisher.snapshot().version.about.version,
-        versions: versions.iter().rev().map(|version| version.about.clone()).collect(),
-    })
+pub(super) async fn list(State(admin): Shared) -> Response {
+    let current = admin.publisher.snapshot().version.about.version;
+    let known = admin.changes.known();
+    let held = known
+        .versions()
+        .rev()
+        .map(|known| Held { about: known.about.clone(), persisted: !known.is_volatile });
+    (tag(current), Json(Tables { current, versions: held.collect() })).into_response()
 }
 
 pub(super) async fn show(
     State(admin): Shared,
     Path(number): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    let versions = admin.publisher.versions();
-    let found = versions.iter().find(|version| version.about.version.to_string() == number);
-    let found = found.ok_or_else(|| {
-        let kept = versions.first().map_or(0, |version| version.about.version);
-        let detail = format!("no version {number:?} is kept; the oldest is {kept}");
-        Problem::new(StatusCode::NOT_FOUND, "unknown-version", detail)
+    let text = text(&admin, &number)?;
+    Ok(([(header::CONTENT_TYPE, "application/toml")], text.to_string()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Against {
+    against: Option<String>,
+}
+
+/// What has changed from another version, the one before if none is named, to this one.
+pub(super) async fn diff(
+    State(admin): Shared,
+    Path(number): Path<String>,
+    against: Result<Query<Against>, QueryRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let Query(Against { against }) = against.map_err(|refused| {
+        Problem::field("bad-query", "query", refused.body_text(), serde_json::json!("?against=11"))
     })?;
-    Ok(([(header::CONTENT_TYPE, "application/toml")], found.text.clone()))
+    let new = text(&admin, &number)?;
+    let before = against.unwrap_or_else(|| {
+        let known = admin.changes.known();
+        let versions = known.versions().map(|known| known.about.version);
+        let before = versions.take_while(|version| version.to_string() != number).last();
+        before.map_or_else(|| number.clone(), |before| before.to_string())
+    });
+    let old = text(&admin, &before)?;
+    let diff = similar::TextDiff::from_lines(&*old, &*new);
+    let names = (format!("version {before}"), format!("version {number}"));
+    let text = diff.unified_diff().context_radius(3).header(&names.0, &names.1).to_string();
+    Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], text))
 }
 
 pub(super) async fn publish(
     State(admin): Shared,
-    why: Result<Query<Why>, QueryRejection>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Published>, Problem> {
-    let example = serde_json::json!("POST /v1/tables?reason=new%20region");
-    let Query(why) =
-        why.map_err(|refused| Problem::field("bad-query", "query", refused.body_text(), example.clone()))?;
-    let reason = why.reason.filter(|reason| !reason.trim().is_empty()).ok_or_else(|| {
-        Problem::field(
-            "missing-reason",
-            "reason",
-            "say why: whoever looks at the versions later will ask",
-            example,
-        )
-    })?;
-    let body = body.map_err(|refused| {
-        let detail = format!("{}; a table may have {MAX_TABLE_BYTES} bytes", refused.body_text());
-        Problem::new(refused.status(), "bad-body", detail)
-    })?;
+    Extension(caller): Extension<Caller>,
+    conditions: Conditions,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let reason = conditions.reason()?;
     let text = String::from_utf8(body.to_vec()).map_err(|error| {
-        Problem::field(
-            "bad-body",
-            "body",
-            format!("it is not UTF-8: {error}"),
-            serde_json::json!("[[regions]]"),
-        )
+        let example = serde_json::json!("[[regions]]");
+        Problem::field("bad-body", "body", format!("it is not UTF-8: {error}"), example)
     })?;
-    let draft = Draft { text, source: "request body".to_owned(), author: "api".to_owned(), reason };
-    let publisher = admin.publisher.clone();
-    // A large table takes milliseconds to compile; the other calls need not wait for it.
-    let published = tokio::task::spawn_blocking(move || publisher.publish(draft)).await;
-    let about = published
-        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", error.to_string()))?
-        .map_err(|findings| {
-            let detail = format!("the table has {} mistakes; the running one stays in force", findings.len());
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-table", detail).with_findings(findings)
-        })?;
-    tracing::info!(version = about.version, fingerprint = %about.fingerprint, reason = %about.reason, "table published");
-    Ok(Json(Published {
-        about,
-        persisted: false,
-        note: "in force until another table is published; a restart reads the table file".to_owned(),
-    }))
+    let what = What::Publish { text, source: "request body".to_owned(), is_file: false };
+    let outcome = carry_out(&admin, &caller, Action::Publish, conditions, (what, reason)).await?;
+    published(&admin, outcome)
+}
+
+pub(super) async fn rollback(
+    State(admin): Shared,
+    Extension(caller): Extension<Caller>,
+    Path(number): Path<String>,
+    conditions: Conditions,
+) -> Result<Response, Problem> {
+    let reason = conditions.reason()?;
+    let version = version(&admin, &number)?;
+    let what = What::Rollback { version };
+    let outcome = carry_out(&admin, &caller, Action::Rollback, conditions, (what, reason)).await?;
+    published(&admin, outcome)
+}
+
+fn published(admin: &Admin, outcome: Outcome) -> Result<Response, Problem> {
+    outcome.answer(admin, |done: &Done| match &done.made {
+        Made::Table(about) => Ok(about.clone()),
+        _ => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "confused", "a table is no table")),
+    })
+}
+
+fn text(admin: &Admin, number: &str) -> Result<std::sync::Arc<str>, Problem> {
+    let version = version(admin, number)?;
+    admin.changes.text(version).ok_or_else(|| unknown(admin, number))
+}
+
+fn version(admin: &Admin, number: &str) -> Result<u64, Problem> {
+    let known = admin.changes.known();
+    let version = number.parse().ok().filter(|version| known.get(*version).is_some());
+    version.ok_or_else(|| unknown(admin, number))
+}
+
+fn unknown(admin: &Admin, number: &str) -> Problem {
+    let known = admin.changes.known();
+    let oldest = known.versions().next().map_or(0, |known| known.about.version);
+    let detail = format!("no version {number:?} is held; the oldest is {oldest}");
+    Problem::new(StatusCode::NOT_FOUND, "unknown-version", detail)
 }

@@ -1,28 +1,28 @@
 //! A decision, told to a person: what was known of the client, every region's terms, the choice, and why not the others.
 //!
 //! The decision is taken by the same function as for a request, with a recorder that listens. What is told here is only
-//! translated from its record.
+//! translated from its record. A decision of the past is taken again with what is written down of it ([`recall`]).
 
+mod past;
+mod telling;
 mod words;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use steer::decide::{Decision, plan_in_lane};
-use steer::effective::DIAL_WHOLE;
 use steer::geo::Country;
-use steer::ids::PlacementId;
 use steer::matching::RequestHead;
 use steer::route::{Action, Route};
 use steer::router::NoRoute;
-use steer::score::Terms;
-use steer::signals::Signals;
 use steer::spec::{State, Steering};
-use steer::trace::{Trace, Verdict, WhyNot};
 use steer::{Client, Table};
 
+use crate::drill::Drill;
+use crate::layers::DecidedBy;
+pub use past::{Compared, Now, OriginChoice, PastDecision, Recorded, Unexplained, recall};
+use telling::{Told, tell};
+
 use crate::snapshot::Snapshot;
-use words::{health, reason, summary};
 
 /// Finds a client's place. The proxy does it for requests; control asks for explanations.
 pub trait Locate: Send + Sync {
@@ -67,12 +67,14 @@ pub struct Question {
 /// The answer.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Explanation {
-    /// The client.
-    pub address: IpAddr,
+    /// The client. Not told of a decision of the past: only his key is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// His place.
     pub place: Whereabouts,
-    /// The request.
-    pub request: Request,
+    /// The request. Not told of a decision of the past: only its route is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
     /// What the decision was taken with.
     pub inputs: Inputs,
     /// The route that matched; `None` if none did.
@@ -93,6 +95,9 @@ pub struct Explanation {
     pub detour_ms: Option<f64>,
     /// What it comes to, in a sentence.
     pub summary: String,
+    /// Of a decision of the past: which it is, what was written down of it, and what would become of the request now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<PastDecision>,
 }
 
 /// A request to decide.
@@ -115,6 +120,9 @@ pub struct Inputs {
     pub overlay: u64,
     /// The ranking's number.
     pub ranking: u64,
+    /// The drill that runs, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
     /// The client's key.
     pub key: u64,
 }
@@ -124,12 +132,15 @@ pub struct Inputs {
 pub struct Candidate {
     /// The region.
     pub region: String,
-    /// Its health for the route's pool.
+    /// Its health for the route's pool: the observed one, or the one that an operator forced and what is seen.
     pub health: String,
     /// Its state, after overrides.
     pub state: Option<State>,
     /// Its weight for the pool, after overrides, in percent.
     pub weight: Option<f64>,
+    /// Which layer decided weight, state and health; `None` where the pool is not placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<DecidedBy>,
     /// Distance from the client.
     pub km: Option<f64>,
     /// The parts of its cost.
@@ -170,12 +181,13 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
     let first_host = || table.routes.first().and_then(|route| route.hosts.first()).cloned();
     let host = question.host.clone().or_else(first_host).unwrap_or_default();
     let mut told = Explanation {
-        address: question.address,
+        address: Some(question.address),
         place,
         inputs: Inputs {
             version: snapshot.version.about.version,
             overlay: snapshot.overlay.number,
             ranking: snapshot.ranking.number,
+            drill: snapshot.drill.as_deref().cloned(),
             key: client.key,
         },
         route: None,
@@ -187,32 +199,29 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
         natural_region: None,
         detour_ms: None,
         summary: String::new(),
-        request: Request { method: question.method.clone(), host, path: question.path.clone() },
+        request: Some(Request {
+            method: question.method.clone(),
+            host: host.clone(),
+            path: question.path.clone(),
+        }),
+        past: None,
     };
     let target = question.path.split('#').next().unwrap_or("/");
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let head = RequestHead {
-        host: &told.request.host,
-        path,
-        query,
-        method: &question.method,
-        fields: &question.headers,
-    };
+    let head = RequestHead { host: &host, path, query, method: &question.method, fields: &question.headers };
     let route = match table.router.find(&head) {
         Ok(route) => table.route(route),
         Err(NoRoute::Unmet) => {
-            told.summary = format!(
-                "refused: no route of {:?} serves {path:?} with this method, header and query",
-                told.request.host
-            );
+            told.summary =
+                format!("refused: no route of {host:?} serves {path:?} with this method, header and query");
             return told;
         }
         Err(NoRoute::UnknownHost) => {
-            told.summary = format!("refused: no route serves the host {:?}", told.request.host);
+            told.summary = format!("refused: no route serves the host {host:?}");
             return told;
         }
         Err(NoRoute::UnknownPath) => {
-            told.summary = format!("refused: no route of {:?} serves the path {path:?}", told.request.host);
+            told.summary = format!("refused: no route of {host:?} serves the path {path:?}");
             return told;
         }
     };
@@ -230,57 +239,17 @@ pub fn explain(snapshot: &Snapshot, question: &Question, located: (Client, Where
     };
     let client = affine(table, route, question, &head, client);
     told.inputs.key = client.key;
-    let lane = table.lane(lane_id);
-    let mut trace = Trace::default();
-    let planned = plan_in_lane(&snapshot.world(), lane_id, &client, &mut trace);
-    let region = |placement: PlacementId| table.region(table.placement(placement).region).name.clone();
-    told.steering = Some(lane.steering);
-    told.policy.clone_from(&lane.policy);
-    if let Ok((decision, plan)) = &planned {
-        told.choice = Some(region(decision.first));
-        told.ladder = plan.iter().map(|placement| region(*placement)).collect();
-        told.natural_region = decision.natural.map(region);
-        told.detour_ms = detour_ms(snapshot, decision, &trace);
-    }
-    let decision = planned.as_ref().ok().map(|(decision, _)| decision);
-    told.summary = summary(&planned.as_ref().map(|(decision, _)| decision).map_err(|cause| *cause), &told);
-    for (placement, why) in trace.why_not(lane, decision) {
-        let judged = trace.candidates.iter().find(|judged| judged.placement == placement);
-        let standing = snapshot.effective.of_placement(placement);
-        let observed = snapshot.vitals.observed(placement);
-        told.regions.push(Candidate {
-            region: region(placement),
-            health: health(observed),
-            state: Some(standing.state),
-            weight: Some(f64::from(standing.dial) * 100.0 / f64::from(DIAL_WHOLE)),
-            km: judged.and_then(|judged| judged.terms.km).map(rounded),
-            terms: judged.map(|judged| cost(snapshot, placement, &judged.terms)),
-            chosen: why == WhyNot::Chosen,
-            why: reason(&why, lane.steering, decision),
-        });
-    }
-    let placed = |name: &str| told.regions.iter().any(|candidate| candidate.region == name);
-    let elsewhere = table.regions.iter().filter(|region| !placed(&region.name)).map(|region| Candidate {
-        region: region.name.clone(),
-        health: "-".to_owned(),
-        state: None,
-        weight: None,
-        km: None,
-        terms: None,
-        chosen: false,
-        why: format!("the pool {:?} is not placed here", table.pool(lane.pool).name),
-    });
-    let elsewhere: Vec<Candidate> = elsewhere.collect();
-    told.regions.extend(elsewhere);
-    let rank = |candidate: &Candidate| {
-        let at = told.ladder.iter().position(|name| *name == candidate.region).unwrap_or(usize::MAX);
-        let cost = candidate.terms.as_ref().and_then(|terms| terms.cost).unwrap_or(f64::INFINITY);
-        (at, cost)
-    };
-    let mut regions = told.regions.clone();
-    regions.sort_by(|a, b| rank(a).0.cmp(&rank(b).0).then(rank(a).1.total_cmp(&rank(b).1)));
-    told.regions = regions;
+    told.take(tell(&snapshot.world(), &snapshot.overlay, lane_id, &client));
     told
+}
+
+impl Explanation {
+    fn take(&mut self, told: Told) {
+        let Told { steering, policy, regions, choice, ladder, natural_region, detour_ms, summary } = told;
+        (self.steering, self.policy) = (Some(steering), policy);
+        (self.regions, self.choice, self.ladder) = (regions, choice, ladder);
+        (self.natural_region, self.detour_ms, self.summary) = (natural_region, detour_ms, summary);
+    }
 }
 
 /// The client as the route's affinity makes him.
@@ -295,30 +264,6 @@ fn affine(
     let kept_in = question.kept_in.as_deref().and_then(|name| table.region_named(name));
     let kept = kept_in.and_then(|region| affinity?.kept(&client, region));
     kept.or_else(|| affinity?.client(&client, head)).unwrap_or(client)
-}
-
-/// L(chosen) less the lowest L of all that could serve: the price of geography.
-fn detour_ms(snapshot: &Snapshot, decision: &Decision, trace: &Trace) -> Option<f64> {
-    let table = snapshot.table();
-    let latency =
-        |placement| snapshot.ranking.regions.get(table.placement(placement).region.index())?.latency_ms;
-    let usable = trace.candidates.iter().filter(|judged| matches!(judged.verdict, Verdict::Usable(_)));
-    let lowest = usable.filter_map(|judged| judged.terms.latency_ms).min_by(f64::total_cmp)?;
-    Some(rounded((latency(decision.first)? - lowest).max(0.0)))
-}
-
-fn cost(snapshot: &Snapshot, placement: PlacementId, terms: &Terms) -> Cost {
-    let region = snapshot.table().placement(placement).region;
-    Cost {
-        a: rounded(terms.blend),
-        latency_ms: terms.latency_ms.map(rounded),
-        measured: snapshot.ranking.regions.get(region.index()).is_some_and(|ranked| ranked.measured),
-        estimate_ms: terms.estimate_ms.map(rounded),
-        rise_ms: rounded(terms.rise_ms),
-        excess_ms: rounded(terms.excess_ms),
-        bias_ms: terms.bias_ms,
-        cost: Some(terms.cost).filter(|cost| cost.is_finite()).map(rounded),
-    }
 }
 
 /// To a hundredth, for reading.

@@ -1,15 +1,22 @@
 //! The words of an explanation: what became of a region, and what it all comes to.
 
 use steer::decide::{Basis, Cause, Decision};
+use steer::effective::Forced;
 use steer::plan::Class;
 use steer::signals::{Health, Observed, RAMP_WHOLE};
 use steer::spec::Steering;
 use steer::table::Exclusion;
 use steer::trace::{Verdict, WhyNot};
 
-use super::{Explanation, rounded};
+use super::rounded;
 
-pub(super) fn health(observed: Observed) -> String {
+/// What counts, and what is seen if that is something else.
+pub(super) fn health(observed: Observed, forced: Option<Forced>) -> String {
+    let seen = seen(observed);
+    forced.map_or_else(|| seen.clone(), |forced| format!("{} (forced; seen {seen})", forced.as_str()))
+}
+
+fn seen(observed: Observed) -> String {
     match observed {
         Observed { health: Health::Recovering, ramp: 0 } => "recovering".to_owned(),
         Observed { health: Health::Recovering, ramp } => {
@@ -19,7 +26,13 @@ pub(super) fn health(observed: Observed) -> String {
     }
 }
 
-pub(super) fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decision>) -> String {
+pub(super) fn reason(
+    why: &WhyNot,
+    verdict: Option<Verdict>,
+    steering: Steering,
+    decision: Option<&Decision>,
+) -> String {
+    let is_drilled = verdict == Some(Verdict::Drilled);
     let class = |class: Class| match class {
         Class::Kept => "it is healthy and keeps this client",
         Class::GivenAway | Class::SuspectGivenAway => "its weight gives this client to the next region",
@@ -30,6 +43,7 @@ pub(super) fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decisio
         Class::Ramping | Class::StandbyRamping => {
             "it recovers, and its share has not reached this client yet"
         }
+        Class::Drilled => "a drill makes it look dead to this client",
     };
     let is_kept = decision.is_some_and(|decision| decision.kept);
     match why {
@@ -38,6 +52,9 @@ pub(super) fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decisio
             "the client is kept elsewhere".to_owned()
         }
         WhyNot::Chosen => match decision.map(|decision| decision.basis) {
+            _ if is_drilled => {
+                "nothing else is left, so it serves although a drill makes it look dead".to_owned()
+            }
             Some(Basis::LastResort) => "none is usable; this one is out of use, but answers".to_owned(),
             Some(Basis::AllDown) => "all are down, and this one answered last: one attempt".to_owned(),
             Some(Basis::Unranked) => "no place and no latency is known: the table's order decides".to_owned(),
@@ -52,6 +69,8 @@ pub(super) fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decisio
             Verdict::Draining => "its state is drain: no new requests".to_owned(),
             Verdict::WeightZero => "its weight is 0: nothing, in failover too".to_owned(),
             Verdict::Unhealthy(health) => format!("it is {}", health.as_str()),
+            Verdict::ForcedDown => "an operator forced it down".to_owned(),
+            Verdict::Drilled => "a drill makes it look dead to this client".to_owned(),
             Verdict::Full => "it has as many requests as max_in_flight allows".to_owned(),
             Verdict::Usable(_) => "usable".to_owned(),
         },
@@ -69,13 +88,21 @@ pub(super) fn reason(why: &WhyNot, steering: Steering, decision: Option<&Decisio
     }
 }
 
-pub(super) fn summary(decided: &Result<&Decision, Cause>, told: &Explanation) -> String {
+pub(super) fn summary(
+    decided: &Result<&Decision, Cause>,
+    choice: Option<&str>,
+    natural: Option<&str>,
+) -> String {
     match decided {
         Ok(decision) => {
-            let choice = told.choice.as_deref().unwrap_or_default();
-            match (decision.basis, &told.natural_region) {
+            let choice = choice.unwrap_or_default();
+            match (decision.basis, natural) {
                 (Basis::LastResort, _) => format!("{choice}, which is out of use, because no other answers"),
                 (Basis::AllDown, _) => format!("all down: one attempt at {choice}"),
+                (_, Some(natural)) if natural != choice && decision.drilled => {
+                    format!("{choice}, because a drill makes {natural} look dead to this client")
+                }
+                _ if decision.drilled => format!("{choice}, because of a drill"),
                 (_, Some(natural)) if natural != choice && decision.spilled_from.is_some() => {
                     format!("{choice}, because {natural} is full")
                 }
@@ -83,10 +110,14 @@ pub(super) fn summary(decided: &Result<&Decision, Cause>, told: &Explanation) ->
                 _ => choice.to_owned(),
             }
         }
-        Err(Cause::Unhealthy) => "refused: no permitted region is healthy".to_owned(),
-        Err(Cause::Full) => "refused: every healthy region has as many requests as it may".to_owned(),
-        Err(Cause::Jurisdiction) => {
-            "refused: healthy regions are left, but none in the route's jurisdictions".to_owned()
-        }
+        Err(cause) => refused(*cause).to_owned(),
+    }
+}
+
+pub(super) const fn refused(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Unhealthy => "refused: no permitted region is healthy",
+        Cause::Full => "refused: every healthy region has as many requests as it may",
+        Cause::Jurisdiction => "refused: healthy regions are left, but none in the route's jurisdictions",
     }
 }

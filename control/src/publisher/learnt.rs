@@ -71,7 +71,7 @@ impl Publisher {
         if before == observed {
             return None;
         }
-        placement.set_observed(observed);
+        placement.set_observed(observed, self.clock.now());
         snapshot.vitals.set_observed(PlacementId::new(index)?, observed);
         if before.health != observed.health {
             self.health.send_modify(|changes| *changes = changes.wrapping_add(1));

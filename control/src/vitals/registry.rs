@@ -60,6 +60,7 @@ pub struct PlacementVitals {
     pub key: PlacementKey,
     cells: Box<[PlacementCells]>,
     observed: AtomicU8,
+    observed_since: AtomicU64,
 }
 
 impl OriginVitals {
@@ -156,7 +157,16 @@ impl PlacementVitals {
         Observed::from_byte(self.observed.load(Relaxed))
     }
 
-    pub(crate) fn set_observed(&self, observed: Observed) {
+    /// Since when its health is what it is; `None` is for as long as this edge knows it.
+    #[must_use]
+    pub fn observed_since(&self) -> Option<Moment> {
+        Some(self.observed_since.load(Relaxed)).filter(|nanos| *nanos > 0).map(Moment::from_nanos)
+    }
+
+    pub(crate) fn set_observed(&self, observed: Observed, now: Moment) {
+        if self.observed().health != observed.health {
+            self.observed_since.store(now.as_nanos(), Relaxed);
+        }
         self.observed.store(observed.to_byte(), Relaxed);
     }
 }
@@ -230,6 +240,7 @@ impl Registry {
                 key: key.clone(),
                 cells: (0..self.workers).map(|_| PlacementCells::default()).collect(),
                 observed: AtomicU8::new(Observed::UNKNOWN.to_byte()),
+                observed_since: AtomicU64::new(0),
             })
         };
         self.placements.entry(key.clone()).or_insert_with(new).clone()

@@ -4,22 +4,23 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use control::admin::Token;
+use control::access::Token;
 use control::document::Finding;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 
+use super::door::Door;
 use super::{AdminArgs, complain, configuration};
 
 /// Where the API is and how it is opened.
 #[derive(Debug)]
 pub(super) struct Api {
-    address: String,
-    token: Token,
+    door: Door,
+    /// None is sent where a certificate says who it is.
+    token: Option<Token>,
 }
 
 /// Why a call failed.
@@ -84,18 +85,26 @@ impl Api {
     pub(super) fn find(args: &AdminArgs) -> Result<Result<Self, String>, ExitCode> {
         let from_env =
             std::env::var("NEARSIDE_TOKEN").ok().filter(|token| !token.is_empty()).map(Token::from);
-        let needs_configuration = args.admin.is_none() || (args.token_file.is_none() && from_env.is_none());
+        let shows_who_it_is = args.token_file.is_some() || from_env.is_some() || args.cert.is_some();
+        let needs_configuration = args.admin.is_none() || !shows_who_it_is;
         let settings = needs_configuration.then(|| configuration(&args.configured.file())).transpose()?;
-        let configured = settings.as_ref().map(|settings| settings.admin.to_string());
-        let address = args.admin.clone().or(configured).unwrap_or_default();
-        let file = args.token_file.clone().or_else(|| settings.map(|settings| settings.token_file));
+        let configured = settings.as_ref().map(|settings| &settings.admin);
+        let door = Door::find(args, configured).map_err(|problem| {
+            complain(&problem);
+            ExitCode::from(1)
+        })?;
         let read = |file: PathBuf| {
             Token::read(&file)
                 .map_err(|error| format!("the admin token {} cannot be read: {error}", file.display()))
         };
-        let token = from_env.map_or_else(|| read(file.unwrap_or_default()), Ok);
-        let address = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Ok(token.map(|token| Self { address, token }))
+        let file = match (&args.token_file, &from_env, &args.cert) {
+            (Some(file), None, _) => Some(file.clone()),
+            // A certificate says who it is; a token would count before it.
+            (None, None, None) => configured.map(|admin| admin.token_file.clone()),
+            _ => None,
+        };
+        let token = from_env.map(Ok).or_else(|| file.map(read)).transpose();
+        Ok(token.map(|token| Self { door, token }))
     }
 
     /// Calls the API; the answer as text.
@@ -121,19 +130,20 @@ impl Api {
     }
 
     async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<String, Failure> {
+        let host = &self.door.host;
         let unreachable = |error: &dyn std::fmt::Display| {
-            Failure::Unreachable(format!("no edge answers at {}: {error}; is it running?", self.address))
+            Failure::Unreachable(format!("no edge answers at {host}: {error}; is it running?"))
         };
-        let stream = TcpStream::connect(&self.address).await.map_err(|error| unreachable(&error))?;
+        let stream = self.door.connect().await.map_err(|error| unreachable(&error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| unreachable(&error))?;
         let driver = tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, &self.address)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.reveal()))
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, host);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
+        }
+        let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Failure::Garbled(error.to_string()))?;
         let response = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
@@ -146,7 +156,7 @@ impl Api {
         }
         match serde_json::from_str(&text) {
             Ok(problem) => Err(Failure::Refused(Box::new(problem))),
-            Err(_) => Err(Failure::Garbled(format!("{} answered {status}: {text}", self.address))),
+            Err(_) => Err(Failure::Garbled(format!("{host} answered {status}: {text}"))),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
+use control::access::EditError;
 use control::document::{self, Finding};
 use steer::{Spec, Table};
 
@@ -59,7 +60,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
 }
 
 /// Reads a table as it would be published.
-fn table(file: &Path) -> Result<Spec, Vec<Finding>> {
+pub(super) fn table(file: &Path) -> Result<Spec, Vec<Finding>> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|error| {
         let problem = format!("cannot be read: {error}");
@@ -82,6 +83,7 @@ fn table(file: &Path) -> Result<Spec, Vec<Finding>> {
 /// Certificates that are out of date.
 fn out_of_date(settings: &Settings) -> Vec<String> {
     let tls = settings.listeners.iter().filter_map(|listener| listener.tls.clone());
+    let tls = tls.chain(settings.admin.tls.clone());
     let opened = tls.filter_map(|tls| ListenerTls::open(String::new(), tls).ok());
     opened.flat_map(|tls| tls.warnings()).collect()
 }
@@ -110,7 +112,26 @@ fn files(file: &str, settings: &Settings) -> Vec<Finding> {
         let example = "ca_file = \"collector-ca.pem\"";
         Some(Finding::of_file(&file.display().to_string(), problem, "this edge would not start", example))
     });
-    broken.chain(unreadable).chain(authorities).collect()
+    let admin = settings.admin.tls.iter().filter_map(|tls| {
+        let problem = format!("admin.{}", ListenerTls::open(String::new(), tls.clone()).err()?);
+        let example = "tls = { certificate_file = \"admin.pem\", key_file = \"admin.key\" }";
+        Some(Finding::of_file(file, problem, "this edge would not start", example))
+    });
+    broken.chain(unreadable).chain(authorities).chain(admin).chain(tokens(settings)).collect()
+}
+
+/// What is wrong with the file of tokens.
+fn tokens(settings: &Settings) -> Vec<Finding> {
+    let file = &settings.admin.tokens_file;
+    match control::access::read_tokens(file) {
+        Ok(_) => Vec::new(),
+        Err(EditError::Broken(findings)) => findings,
+        Err(EditError::System(_, error)) => {
+            let (name, example) = (file.display().to_string(), format!("chmod 600 {}", file.display()));
+            vec![Finding::of_file(&name, error.to_string(), "this edge would not start", &example)]
+        }
+        Err(EditError::Refused(_)) => Vec::new(),
+    }
 }
 
 fn print(edge: &EdgeSpec, spec: &Spec) -> String {

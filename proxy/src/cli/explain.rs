@@ -1,9 +1,11 @@
-//! `nearside explain`: where a request would go, and why not elsewhere.
+//! `nearside explain`: where a request would go, and why not elsewhere; and the same of a request of the past.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use control::clock::Clock;
-use control::explain::{Candidate, Explanation, Locate, Question, explain as explain_decision};
+use control::explain::{Candidate, Explanation, Locate, PastDecision, Question, explain as explain_decision};
 use control::publisher::{Draft, Publisher};
 use http::Method;
 
@@ -13,7 +15,13 @@ use crate::locate::Locator;
 use crate::worker::OriginTlsStore;
 
 pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
-    let explained = if args.offline { offline(args) } else { online(args) };
+    let explained = match (&args.decision, &args.request, args.ip) {
+        (Some(id), ..) => past(args, &format!("/v1/explain?decision={}", quoted(id))),
+        (_, Some(id), _) => past(args, &format!("/v1/explain?request={}", quoted(id))),
+        (.., Some(ip)) if args.offline => offline(args, ip),
+        (.., Some(ip)) => online(args, ip),
+        (.., None) => unreachable!("one of the three is required"),
+    };
     let (explanation, note) = match explained {
         Ok(explained) => explained,
         Err(code) => return code,
@@ -27,23 +35,35 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     if let Some(note) = note {
         complain(&note);
     }
-    ExitCode::SUCCESS
+    let is_at_fault = explanation.past.is_some_and(|past| !past.agrees);
+    if is_at_fault { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// Asks the edge that decided it; nobody else knows.
+fn past(args: &ExplainArgs, path: &str) -> Result<(Explanation, Option<String>), ExitCode> {
+    let (explanation, _) = Api::of(&args.admin)?
+        .json::<Explanation>(Method::GET, path, Vec::new())
+        .map_err(|failure| failure.report())?;
+    let is_at_fault = explanation.past.as_ref().is_some_and(|past| !past.agrees);
+    let note = is_at_fault.then(|| {
+        "FAULT: taken again, this decision is another one. That must not happen: please report it, with --output json".to_owned()
+    });
+    Ok((explanation, note))
 }
 
 /// Asks the running edge; where none runs, answers from the files and says so.
-fn online(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode> {
+fn online(args: &ExplainArgs, ip: IpAddr) -> Result<(Explanation, Option<String>), ExitCode> {
     let explicit = args.admin.admin.is_some();
     let api = match Api::find(&args.admin)? {
         Ok(api) => api,
         // Without a token there has been no edge to make one.
-        Err(_) if !explicit => return offline(args),
+        Err(_) if !explicit => return offline(args, ip),
         Err(problem) => {
             complain(&problem);
             return Err(ExitCode::from(1));
         }
     };
-    let mut path =
-        format!("/v1/explain?ip={}&method={}&path={}", args.ip, quoted(&args.method), quoted(&args.path));
+    let mut path = format!("/v1/explain?ip={ip}&method={}&path={}", quoted(&args.method), quoted(&args.path));
     if let Some(host) = &args.host {
         path.push_str(&format!("&host={}", quoted(host)));
     }
@@ -55,13 +75,13 @@ fn online(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode>
     }
     match api.json(Method::GET, &path, Vec::new()) {
         Ok((explanation, _)) => Ok((explanation, None)),
-        Err(Failure::Unreachable(_)) if !explicit => offline(args),
+        Err(Failure::Unreachable(_)) if !explicit => offline(args, ip),
         Err(failure) => Err(failure.report()),
     }
 }
 
 /// Answers from the configuration files.
-fn offline(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode> {
+fn offline(args: &ExplainArgs, ip: IpAddr) -> Result<(Explanation, Option<String>), ExitCode> {
     let file = args.admin.configured.file();
     let settings = configuration(&file)?;
     let fail = |problem: String| {
@@ -77,20 +97,20 @@ fn offline(args: &ExplainArgs) -> Result<(Explanation, Option<String>), ExitCode
     let origin_tls = OriginTlsStore::new(&folder);
     let draft = Draft { text, source, author: "file".to_owned(), reason: "explain".to_owned() };
     let pop = (*locator.pop()).clone();
-    let check = Box::new(move |table: &steer::Table| origin_tls.check(table));
+    let check = Arc::new(move |table: &steer::Table| origin_tls.check(table));
     let publisher = Publisher::start(draft, pop, 1, Clock::start(), check).map_err(|findings| {
         let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
         fail(told.join("\n"))
     })?;
     let question = Question {
-        address: args.ip,
+        address: ip,
         host: args.host.clone(),
         path: args.path.clone(),
         method: args.method.clone(),
         kept_in: args.kept_in.clone(),
         headers: args.header.iter().filter_map(|field| field.split_once(':')).map(trimmed).collect(),
     };
-    let explanation = explain_decision(&publisher.snapshot(), &question, Locate::locate(&locator, args.ip));
+    let explanation = explain_decision(&publisher.snapshot(), &question, Locate::locate(&locator, ip));
     let note = format!(
         "note: answered from {} without a running edge: no health is known, and latencies are what distance suggests",
         file.display()
@@ -105,9 +125,11 @@ fn trimmed((name, value): (&str, &str)) -> (String, String) {
 fn tell(explanation: &Explanation) -> String {
     let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
     let place = &explanation.place;
-    let mut lines = vec![format!(
-        "client    {}  {}  {}  ({})",
-        explanation.address,
+    let mut lines: Vec<String> = explanation.past.iter().flat_map(head).collect();
+    let address =
+        explanation.address.map_or_else(|| "address not kept".to_owned(), |address| address.to_string());
+    lines.push(format!(
+        "client    {address}  {}  {}  ({})",
         place.country.map_or_else(|| "country unknown".to_owned(), |country| country.to_string()),
         match (place.latitude, place.longitude) {
             (Some(latitude), Some(longitude)) => {
@@ -118,9 +140,10 @@ fn tell(explanation: &Explanation) -> String {
             _ => "place unknown".to_owned(),
         },
         place.source,
-    )];
-    let request = &explanation.request;
-    lines.push(format!("request   {} {}{}", request.method, request.host, request.path));
+    ));
+    if let Some(request) = &explanation.request {
+        lines.push(format!("request   {} {}{}", request.method, request.host, request.path));
+    }
     if let (Some(route), Some(steering)) = (&explanation.route, explanation.steering) {
         let policy =
             explanation.policy.as_ref().map_or_else(String::new, |policy| format!(", policy {policy}"));
@@ -132,6 +155,7 @@ fn tell(explanation: &Explanation) -> String {
         inputs.version, inputs.overlay, inputs.ranking, inputs.key
     ));
     lines.push(format!("choice    {}", explanation.summary));
+    lines.extend(explanation.past.iter().flat_map(what_came));
     if explanation.ladder.len() > 1 {
         lines.push(format!("ladder    {}", explanation.ladder.join(" > ")));
     }
@@ -176,4 +200,56 @@ fn tell(explanation: &Explanation) -> String {
         );
     }
     lines.join("\n")
+}
+
+/// What is told first of a decision of the past.
+fn head(past: &PastDecision) -> Vec<String> {
+    let attempt = if past.is_first { "the first attempt" } else { "a later attempt" };
+    let mut lines = vec![
+        format!("decision  {}  {:.3}  {attempt}", past.id, past.at),
+        format!("table     {} by {}: {}", past.table.version, past.table.author, past.table.reason),
+    ];
+    if past.of_request.len() > 1 {
+        lines.push(format!(
+            "request   decided {} times: {}",
+            past.of_request.len(),
+            past.of_request.join(" ")
+        ));
+    }
+    if !past.tried.is_empty() {
+        lines.push(format!("tried     {}", past.tried.join(" ")));
+    }
+    lines
+}
+
+/// What came of it then, and what would now.
+fn what_came(past: &PastDecision) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(origin) = &past.origin {
+        let loads: Vec<String> = origin
+            .compared
+            .iter()
+            .map(|compared| match compared.load_ms {
+                Some(load) => format!("{} {load:.1} ms", compared.origin),
+                None => format!("{} beyond measure", compared.origin),
+            })
+            .collect();
+        let loads = if loads.is_empty() { String::new() } else { format!(" ({})", loads.join(", ")) };
+        lines.push(format!("origin    {}, one of {}: {}{loads}", origin.origin, origin.of, origin.why));
+        if !origin.untrusted.is_empty() {
+            lines.push(format!("untrusted {}", origin.untrusted.join(" ")));
+        }
+    }
+    lines.push(match &past.repeated {
+        None => "recorded  the same".to_owned(),
+        Some(_) => format!("recorded  ANOTHER: {:?}", past.recorded),
+    });
+    let now = &past.now;
+    let inputs = format!(
+        "table {}, overlay {}, ranking {}",
+        now.inputs.version, now.inputs.overlay, now.inputs.ranking
+    );
+    let elsewhere = if now.elsewhere { "elsewhere" } else { "the same region" };
+    lines.push(format!("now       {elsewhere}: {}  ({inputs})", now.summary));
+    lines
 }

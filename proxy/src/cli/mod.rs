@@ -5,6 +5,8 @@
 
 mod admin;
 mod check;
+mod conditions;
+mod door;
 mod explain;
 mod ready;
 mod reference;
@@ -12,6 +14,7 @@ mod regions;
 mod run;
 mod supervisor;
 mod tables;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,7 +46,7 @@ enum Command {
     Check(CheckArgs),
     /// Show regions failing and returning, on this machine alone
     Demo(demo::DemoArgs),
-    /// Say where a client's request would go, and why not elsewhere
+    /// Say where a client's request would go, and why not elsewhere; or why a request of the past went where it went
     Explain(ExplainArgs),
     /// Show every region: configured, overridden, observed, and its predicted share of the traffic
     Regions(AdminArgs),
@@ -53,6 +56,8 @@ enum Command {
     State(StateArgs),
     /// List the published tables, show one, or publish another
     Tables(TablesArgs),
+    /// Say who may call the admin API, by tokens with names, roles and scopes
+    Token(token::TokenArgs),
     /// Say whether the edge of this configuration is ready (for container health checks)
     Ready(Configured),
     /// Print every configuration key, or every metric, of this version, as Markdown
@@ -117,9 +122,19 @@ struct CheckArgs {
 struct AdminArgs {
     #[command(flatten)]
     configured: Configured,
-    /// The admin address, instead of the configuration's
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// The admin address, instead of the configuration's; https:// for an edge that speaks it
+    #[arg(long, value_name = "ADDRESS:PORT", env = "NEARSIDE_ADMIN")]
     admin: Option<String>,
+    /// PEM file of the authorities to trust for https [default: the certificate that the configuration names, or the system's
+    /// authorities]
+    #[arg(long, value_name = "FILE", env = "NEARSIDE_CA")]
+    ca: Option<PathBuf>,
+    /// PEM file of a certificate to show instead of a token
+    #[arg(long, value_name = "FILE", env = "NEARSIDE_CERT", requires = "key")]
+    cert: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", env = "NEARSIDE_KEY", requires = "cert")]
+    key: Option<PathBuf>,
     /// The token's file, instead of the configuration's; NEARSIDE_TOKEN holds the token itself
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -128,13 +143,22 @@ struct AdminArgs {
     output: Output,
 }
 
+/// What is asked of a request that has not come.
+const ABOUT_NOW: [&str; 7] = ["ip", "host", "path", "method", "header", "kept_in", "offline"];
+
 #[derive(Args, Debug)]
 struct ExplainArgs {
     #[command(flatten)]
     admin: AdminArgs,
     /// The client's address
-    #[arg(long, value_name = "ADDRESS")]
-    ip: std::net::IpAddr,
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["decision", "request"])]
+    ip: Option<std::net::IpAddr>,
+    /// Instead: a decision of the past, as X-Nearside-Decision and the access log name it
+    #[arg(long, value_name = "ID", conflicts_with_all = ABOUT_NOW)]
+    decision: Option<String>,
+    /// Instead: the last decision of the request with this X-Request-Id
+    #[arg(long, value_name = "ID", conflicts_with_all = ABOUT_NOW, conflicts_with = "decision")]
+    request: Option<String>,
     /// The host asked for [default: the first host of the first route]
     #[arg(long)]
     host: Option<String>,
@@ -192,7 +216,23 @@ struct ChangeArgs {
     #[arg(long, value_name = "TIME")]
     expires_in: Option<Span>,
     #[command(flatten)]
+    conditions: ConditionArgs,
+    #[command(flatten)]
     admin: AdminArgs,
+}
+
+/// On which conditions a change is made.
+#[derive(Args, Clone, Debug)]
+struct ConditionArgs {
+    /// Tell what it would do, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do it although a guard refuses, while this table version is in force
+    #[arg(long, value_name = "VERSION")]
+    force: Option<u64>,
+    /// Do it even if it cannot be kept: a restart forgets it
+    #[arg(long)]
+    volatile: bool,
 }
 
 #[derive(Args, Debug)]
@@ -221,6 +261,30 @@ enum TablesCommand {
         /// Why; shown to whoever looks later
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        conditions: ConditionArgs,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Show what a version changed
+    Diff {
+        /// The version
+        version: u64,
+        /// From which other one; default: the one before
+        #[arg(long, value_name = "VERSION")]
+        against: Option<u64>,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Publish a former table again, as a new version
+    Rollback {
+        /// The former version
+        version: u64,
+        /// Why; shown to whoever looks later
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        conditions: ConditionArgs,
         #[command(flatten)]
         admin: AdminArgs,
     },
@@ -252,6 +316,7 @@ pub fn main() -> ExitCode {
         Command::Weight(args) => regions::weight(&args),
         Command::State(args) => regions::state(&args),
         Command::Tables(args) => tables::tables(&args),
+        Command::Token(args) => token::token(&args),
         Command::Ready(configured) => ready::ready(&configured.file()),
         Command::Reference { page } => reference::reference(page),
     }

@@ -1,11 +1,12 @@
 //! `nearside ready`: a health check that needs nothing but the binary.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::door::reachable;
 use super::{complain, configuration, say};
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,16 +30,6 @@ pub(super) fn ready(file: &Path) -> ExitCode {
             ExitCode::from(1)
         }
     }
-}
-
-/// Whoever listens on all addresses is asked on the loopback one.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 fn ask(address: SocketAddr) -> std::io::Result<String> {

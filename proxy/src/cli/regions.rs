@@ -8,6 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use super::admin::{Api, quoted};
+use super::conditions::{Outcome, told};
 use super::{AdminArgs, ChangeArgs, Output, StateArgs, WeightArgs, columns, say};
 
 pub(super) fn list(args: &AdminArgs) -> ExitCode {
@@ -41,11 +42,13 @@ fn change(region: &str, key: &str, value: &serde_json::Value, change: &ChangeArg
         body["expires_in"] = json!(span.to_string());
     }
     let path = format!("/v1/regions/{}", quoted(region));
-    match api.json::<Region>(Method::PATCH, &path, body.to_string().into_bytes()) {
-        Ok((_, text)) if change.admin.output == Output::Json => say(&text),
-        Ok((region, _)) => {
+    let outcome = change.conditions.call(&api, Method::PATCH, &path, body.to_string().into_bytes());
+    match outcome {
+        Ok(Outcome::<Region>::Told(_, text) | Outcome::Done(_, text)) if is_json(&change.admin) => say(&text),
+        Ok(Outcome::Told(effect, _)) => say(&told(&effect)),
+        Ok(Outcome::Done(region, _)) => {
             let shown = format!(
-                "{}: weight {}, state {}, predicted share {:.1} %; in force now, until cleared, expired or restarted",
+                "{}: weight {}, state {}, predicted share {:.1} %; in force and kept until cleared or expired",
                 region.name,
                 region.effective.weight,
                 region.effective.state.as_str(),
@@ -58,6 +61,10 @@ fn change(region: &str, key: &str, value: &serde_json::Value, change: &ChangeArg
     ExitCode::SUCCESS
 }
 
+fn is_json(args: &AdminArgs) -> bool {
+    args.output == Output::Json
+}
+
 fn table(regions: &Regions) -> String {
     let rows = regions.regions.iter().map(|region| {
         let observed = &region.observed;
@@ -65,9 +72,12 @@ fn table(regions: &Regions) -> String {
         let health: Vec<String> = observed
             .placements
             .iter()
-            .map(|placement| match placement.ramp.filter(|ramp| *ramp > 0.0) {
-                Some(ramp) => format!("{} {} {:.0} %", placement.pool, placement.health, ramp * 100.0),
-                None => format!("{} {}", placement.pool, placement.health),
+            .map(|placement| match forced(region, &placement.pool) {
+                Some(health) => format!("{} {health} * (seen {})", placement.pool, placement.health),
+                None => match placement.ramp.filter(|ramp| *ramp > 0.0) {
+                    Some(ramp) => format!("{} {} {:.0} %", placement.pool, placement.health, ramp * 100.0),
+                    None => format!("{} {}", placement.pool, placement.health),
+                },
             })
             .collect();
         vec![
@@ -93,10 +103,17 @@ fn table(regions: &Regions) -> String {
     )
 }
 
+/// The health that an operator forced on a placement of the region.
+fn forced<'a>(region: &'a Region, pool: &str) -> Option<&'a str> {
+    let placement = region.placements.iter().find(|placement| placement.pool == pool)?;
+    let effective = &placement.effective;
+    (effective.health_by != Layer::Observed).then_some(effective.health.as_str())
+}
+
 fn marked(text: &str, by: Layer) -> String {
     match by {
-        Layer::Table => text.to_owned(),
-        Layer::Override => format!("{text} *"),
+        Layer::Table | Layer::RegionTable | Layer::Observed => text.to_owned(),
+        Layer::Override | Layer::RegionOverride => format!("{text} *"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
+use control::document::Finding;
 use control::publisher::Draft;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,14 +21,17 @@ pub(super) fn run(file: &Path) -> ExitCode {
         tracing::warn!("{warning}");
     }
     let source = settings.table_file.display().to_string();
-    let text = match std::fs::read_to_string(&settings.table_file) {
-        Ok(text) => text,
-        Err(error) => {
-            complain(&format!("{source}: cannot be read: {error}"));
-            return ExitCode::from(1);
-        }
-    };
-    let draft = Draft { text, source, author: "file".to_owned(), reason: "start".to_owned() };
+    let table = std::fs::read_to_string(&settings.table_file)
+        .map(|text| Draft {
+            text,
+            source: source.clone(),
+            author: "file".to_owned(),
+            reason: "start".to_owned(),
+        })
+        .map_err(|error| {
+            let problem = format!("it cannot be read: {error}");
+            Box::new(Finding::of_file(&source, problem, "nobody would know where to send anything", ""))
+        });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a process that has started gets its event loop");
     // Signals that come while the edge starts are kept for when it can obey.
@@ -46,7 +50,7 @@ pub(super) fn run(file: &Path) -> ExitCode {
         }
     };
     let grace = settings.limits.readiness_grace;
-    let edge = match Edge::start(settings, draft, inherited) {
+    let edge = match Edge::start(settings, table, inherited) {
         Ok(edge) => edge,
         Err(error) => {
             complain(&error.to_string());

@@ -7,15 +7,21 @@ use control::admin::{Published, Tables};
 use http::Method;
 
 use super::admin::{Api, quoted};
-use super::{AdminArgs, Output, TablesArgs, TablesCommand, columns, complain, say};
+use super::conditions::{Outcome, told};
+use super::{AdminArgs, ConditionArgs, Output, TablesArgs, TablesCommand, columns, complain, say};
 
 pub(super) fn tables(args: &TablesArgs) -> ExitCode {
     match &args.command {
         None => list(&args.admin),
         Some(TablesCommand::List(admin)) => list(admin),
         Some(TablesCommand::Show { version, admin }) => show(*version, admin),
-        Some(TablesCommand::Publish { file, reason, admin }) => match fs::read(file) {
-            Ok(text) => publish(text, reason, admin),
+        Some(TablesCommand::Diff { version, against, admin }) => diff(*version, *against, admin),
+        Some(TablesCommand::Rollback { version, reason, conditions, admin }) => {
+            let path = format!("/v1/tables/{version}/rollback?reason={}", quoted(reason));
+            publish(&path, Vec::new(), conditions, admin)
+        }
+        Some(TablesCommand::Publish { file, reason, conditions, admin }) => match fs::read(file) {
+            Ok(text) => publish(&format!("/v1/tables?reason={}", quoted(reason)), text, conditions, admin),
             Err(error) => {
                 complain(&format!("{}: cannot be read: {error}", file.display()));
                 ExitCode::from(1)
@@ -32,7 +38,8 @@ fn list(args: &AdminArgs) -> ExitCode {
     match api.json::<Tables>(Method::GET, "/v1/tables", Vec::new()) {
         Ok((_, text)) if args.output == Output::Json => say(&text),
         Ok((tables, _)) => {
-            let rows = tables.versions.iter().map(|about| {
+            let rows = tables.versions.iter().map(|held| {
+                let about = &held.about;
                 let current = if about.version == tables.current { " *" } else { "" };
                 vec![
                     format!("{}{current}", about.version),
@@ -63,14 +70,30 @@ fn show(version: u64, args: &AdminArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn publish(text: Vec<u8>, reason: &str, args: &AdminArgs) -> ExitCode {
+fn diff(version: u64, against: Option<u64>, args: &AdminArgs) -> ExitCode {
     let api = match Api::of(args) {
         Ok(api) => api,
         Err(code) => return code,
     };
-    match api.json::<Published>(Method::POST, &format!("/v1/tables?reason={}", quoted(reason)), text) {
-        Ok((_, text)) if args.output == Output::Json => say(&text),
-        Ok((published, _)) => {
+    let against = against.map_or_else(String::new, |against| format!("?against={against}"));
+    match api.text(Method::GET, &format!("/v1/tables/{version}/diff{against}"), Vec::new()) {
+        Ok(text) => say(text.trim_end()),
+        Err(failure) => return failure.report(),
+    }
+    ExitCode::SUCCESS
+}
+
+fn publish(path: &str, text: Vec<u8>, conditions: &ConditionArgs, args: &AdminArgs) -> ExitCode {
+    let api = match Api::of(args) {
+        Ok(api) => api,
+        Err(code) => return code,
+    };
+    match conditions.call(&api, Method::POST, path, text) {
+        Ok(Outcome::<Published>::Told(_, text) | Outcome::Done(_, text)) if args.output == Output::Json => {
+            say(&text);
+        }
+        Ok(Outcome::Told(effect, _)) => say(&told(&effect)),
+        Ok(Outcome::Done(published, _)) => {
             let about = published.about;
             say(&format!(
                 "version {} ({}) is in force; {}",

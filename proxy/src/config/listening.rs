@@ -35,6 +35,8 @@ pub struct ListenerTls {
     pub client_ca: Option<PathBuf>,
     /// Whether clients must show one.
     pub client_required: bool,
+    /// Whether HTTP/2 is offered.
+    pub speaks_http2: bool,
 }
 
 impl ListenerTls {
@@ -93,6 +95,7 @@ impl Reader {
             profile: tls.profile,
             client_ca: tls.client_ca_file.as_ref().map(|file| folder.join(file)),
             client_required: tls.client_certificates != Some(ClientCertificates::Optional),
+            speaks_http2: true,
         }
     }
 }

@@ -4,9 +4,11 @@
 //! folder. Reading names every mistake at once; what needs the machine to tell (a port in use, a broken certificate) comes
 //! at start-up.
 
+mod admin_spec;
 mod listener_spec;
 mod listening;
 mod observing;
+mod operators;
 mod spec;
 
 use std::fs;
@@ -22,6 +24,7 @@ use steer::{Defect, KeyPath, Span};
 
 pub use listening::{Listener, ListenerTls};
 pub use observing::{AccessLog, AccessLogTarget, DiagnosticHeaders, Tracing};
+pub use operators::AdminListener;
 pub use spec::{EdgeSpec, OnAllSilent, ParentDecision};
 
 /// What this edge was told.
@@ -50,9 +53,7 @@ pub struct Settings {
     /// Bounds.
     pub limits: Limits,
     /// Where operators connect.
-    pub admin: SocketAddr,
-    /// The file of the admin token.
-    pub token_file: PathBuf,
+    pub admin: AdminListener,
     /// Where load balancers and Prometheus connect.
     pub health: SocketAddr,
     /// Addresses that are asked while no origin answers.
@@ -96,6 +97,8 @@ pub struct Limits {
     pub replay_total_bytes: usize,
     pub origin_idle_timeout: Span,
     pub warm_connections: usize,
+    /// See `limits.decision_bytes`.
+    pub decision_bytes: usize,
     pub readiness_grace: Duration,
     pub drain_timeout: Duration,
 }
@@ -186,16 +189,6 @@ impl Reader {
             self.parse(text, &edge.key("public_address"), "an IP address", example)
         });
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let section = KeyPath::of("admin");
-        let admin = self.address(&spec.admin.listen, &section.key("listen"), "127.0.0.1:9180");
-        if !admin.ip().is_loopback() && admin != ANY {
-            self.defect(
-                section.key("listen"),
-                &format!("{admin} can be reached from other machines"),
-                "whoever listens in would learn the admin token",
-                "listen = \"127.0.0.1:9180\"",
-            );
-        }
         Settings {
             name: spec.edge.name.0.clone(),
             place: spec.edge.place,
@@ -208,8 +201,7 @@ impl Reader {
             databases: spec.geo.databases.iter().map(|file| folder.join(file)).collect(),
             prefixes: self.prefixes(spec),
             limits: self.limits(&spec.limits),
-            admin,
-            token_file: folder.join(&spec.admin.token_file),
+            admin: self.operators(&spec.admin, folder),
             health: self.address(&spec.health.listen, &KeyPath::of("health").key("listen"), "127.0.0.1:9190"),
             references: self.references(&spec.health),
             on_all_silent: spec.health.readyz_on_all_down.unwrap_or_default(),
@@ -217,6 +209,7 @@ impl Reader {
             headers: DiagnosticHeaders {
                 server_timing: spec.headers.server_timing,
                 proxy_status: spec.headers.proxy_status,
+                decision: spec.headers.decision,
             },
             tracing: spec.tracing.as_ref().and_then(|section| self.tracing(section, folder)),
         }
@@ -310,6 +303,7 @@ impl Reader {
             replay_total_bytes: usize::try_from(limits.replay_total_bytes).unwrap_or(usize::MAX),
             origin_idle_timeout: bounded("origin_idle_timeout", limits.origin_idle_timeout, s).into(),
             warm_connections: limits.warm_connections as usize,
+            decision_bytes: usize::try_from(limits.decision_bytes).unwrap_or(usize::MAX),
             readiness_grace: bounded("readiness_grace", limits.readiness_grace, Span::ZERO),
             drain_timeout: bounded("drain_timeout", limits.drain_timeout, Span::ZERO),
         }

@@ -54,13 +54,15 @@ pub struct DiagnosticHeaders {
     pub server_timing: bool,
     /// `Proxy-Status`.
     pub proxy_status: bool,
+    /// `X-Nearside-Decision`.
+    pub decision: bool,
 }
 
 impl DiagnosticHeaders {
     /// Whether any is wanted.
     #[must_use]
     pub const fn any(self) -> bool {
-        self.server_timing || self.proxy_status
+        self.server_timing || self.proxy_status || self.decision
     }
 }
 

@@ -8,6 +8,7 @@ use steer::Span;
 use steer::geo::{Country, Place};
 use steer::spec::Name;
 
+use super::admin_spec::AdminSection;
 use super::listener_spec::ListenerSection;
 
 /// This edge: where it listens, where it stands, and what it allows.
@@ -30,7 +31,7 @@ pub struct EdgeSpec {
     /// Bounds of everything that a client or an origin could use up.
     #[serde(default)]
     pub limits: LimitsSection,
-    /// Where operators connect.
+    /// Where operators connect, and who they are.
     #[serde(default)]
     pub admin: AdminSection,
     /// Where load balancers and Prometheus connect.
@@ -172,6 +173,11 @@ pub struct LimitsSection {
     /// Unused connections to origins that each worker keeps warm for regions likely to be used next.
     #[schemars(range(min = 0, max = 10_000), extend("examples" = [64]))]
     pub warm_connections: u32,
+    /// Memory for the last decisions and what they were taken with, over all workers, in bytes: what `nearside explain
+    /// --decision` answers from. Taken as it is first needed. Most decisions need 192 or 256 bytes, so that 64 MiB hold those of
+    /// ten minutes at 430 requests per second.
+    #[schemars(range(min = 1_048_576, max = 68_719_476_736_u64), extend("examples" = [67_108_864]))]
+    pub decision_bytes: u64,
     /// How long this edge goes on accepting clients after it was told to stop, while `/readyz` says that it is not ready. Longer
     /// than load balancers take to notice.
     pub readiness_grace: Span,
@@ -195,27 +201,10 @@ impl Default for LimitsSection {
             replay_total_bytes: 64 << 20,
             origin_idle_timeout: Span::from_secs(55),
             warm_connections: 64,
+            decision_bytes: 64 << 20,
             readiness_grace: Span::from_secs(5),
             drain_timeout: Span::from_secs(30),
         }
-    }
-}
-
-/// Where operators connect.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdminSection {
-    /// A loopback address: the API speaks plain HTTP.
-    #[schemars(extend("examples" = ["127.0.0.1:9180"]))]
-    pub listen: String,
-    /// The file of the token that opens the API, relative to this file; made at the first start, readable by its owner only.
-    #[schemars(length(min = 1), extend("examples" = ["admin.token"]))]
-    pub token_file: String,
-}
-
-impl Default for AdminSection {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:9180".to_owned(), token_file: "admin.token".to_owned() }
     }
 }
 
@@ -267,7 +256,7 @@ pub struct AccessLogSection {
     /// one. The same `X-Request-Id` is kept or left out in every PoP.
     #[schemars(range(min = 0, max = 1), extend("examples" = [0.01]))]
     pub sample: f64,
-    /// Whether only the network of a client's address is written: /24 of IPv4, /48 of IPv6. The field `decision` then leaves
+    /// Whether only the network of a client's address is written: /24 of IPv4, /48 of IPv6. The field `inputs` then leaves
     /// out the client's key, which is made of the address.
     #[schemars(extend("examples" = [true]))]
     pub mask_client_ip: bool,
@@ -292,6 +281,10 @@ pub struct HeadersSection {
     /// `attempts="eu:reset us:answered"`.
     #[schemars(extend("examples" = [true]))]
     pub proxy_status: bool,
+    /// Whether answers have `X-Nearside-Decision`: the name of the decision that sent the request where it was answered, for
+    /// `nearside explain --decision`. Answers that need no region have none.
+    #[schemars(extend("examples" = [true]))]
+    pub decision: bool,
 }
 
 /// Spans of requests, for an OpenTelemetry collector.

@@ -139,7 +139,7 @@ impl View {
                 let ranked = snapshot.ranking.regions.get(id.index()).copied().unwrap_or_default();
                 let observed = snapshot.vitals.placements[index].observed();
                 let share = tally.recent.iter().map(|country| country[index]).sum::<f64>() / total;
-                let weight = snapshot.overlay.region(name).weight.map_or(100, |weight| weight.value);
+                let weight = snapshot.overlay.region(name).weight.as_ref().map_or(100, |weight| weight.value);
                 let health = match observed.health {
                     Health::Recovering if observed.ramp > 0 => {
                         format!(

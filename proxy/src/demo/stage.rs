@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use control::publisher::{Draft, RegionPatch};
-use steer::Span;
+use control::overlay::{OverridePatch, Target};
+use control::publisher::Draft;
 use steer::geo::Place;
 use tokio::sync::watch;
 
 use super::origin;
 use super::users::Users;
 use super::world::{HOST, POP, REGIONS, table};
-use crate::config::{AccessLog, DiagnosticHeaders, Limits, Listener, OnAllSilent, Settings};
+use crate::config::{AccessLog, AdminListener, DiagnosticHeaders, Limits, Listener, OnAllSilent, Settings};
 use crate::edge::Edge;
 use crate::relay::Relay;
 
@@ -44,14 +44,14 @@ impl Stage {
         let relays = start_world().map_err(words("the regions"))?;
         let ports: Vec<u16> = relays.iter().map(|relay| relay.address.port()).collect();
         let settings = settings(&folder);
-        let token_file = settings.token_file.clone();
+        let token_file = settings.admin.token_file.clone();
         let draft = Draft {
             text: table(&ports),
             source: "demo".to_owned(),
             author: "demo".to_owned(),
             reason: "start".to_owned(),
         };
-        let edge = Edge::start(settings, draft, Vec::new()).map_err(|error| error.to_string())?;
+        let edge = Edge::start(settings, Ok(draft), Vec::new()).map_err(|error| error.to_string())?;
         let (stop, stopped) = watch::channel(false);
         let users = Users::new();
         let user_thread =
@@ -100,15 +100,17 @@ impl Stage {
 
     /// Overrides a region's weight.
     pub(super) fn set_weight(&self, region: usize, weight: u8) {
-        let patch = RegionPatch {
+        // The demo's regions do not change.
+        let _ = self.edge.publisher().patch(OverridePatch {
+            target: Target::Region(REGIONS[region].0.to_owned()),
             weight: Some(Some(weight)),
             state: None,
+            health: None,
+            over: None,
             author: "demo".to_owned(),
             reason: "demo".to_owned(),
-            expires_in: None::<Span>,
-        };
-        // The demo's regions do not change.
-        let _ = self.edge.publisher().patch(REGIONS[region].0, patch);
+            expires_in: None,
+        });
     }
 
     /// The region that most users are served by now.
@@ -153,8 +155,7 @@ fn settings(folder: &std::path::Path) -> Settings {
         databases: Vec::new(),
         prefixes: Vec::new(),
         limits: Limits { readiness_grace: Duration::ZERO, ..Limits::default() },
-        admin: any_port,
-        token_file: folder.join("admin.token"),
+        admin: AdminListener::local(any_port, folder),
         health: any_port,
         references: Vec::new(),
         on_all_silent: OnAllSilent::Stay,

@@ -4,6 +4,7 @@
 //! snapshot and in bounded channels; none waits for another.
 
 mod health;
+mod operators;
 mod origin_files;
 mod publishes;
 mod pulse;
@@ -18,8 +19,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use control::admin::{Admin, Counts, Token};
+use control::access::{Access, OpenError, Token};
+use control::admin::{Admin, Counts};
+use control::changes::{self, Changes, NotStarted, Start, Started};
 use control::clock::Clock;
+use control::decisions::Decisions;
 use control::document::Finding;
 use control::publisher::{Draft, Publisher};
 use control::share::Samples;
@@ -80,6 +84,8 @@ pub enum StartError {
     System(String, io::Error),
     /// A certificate is wrong.
     Tls(String),
+    /// Who may call the admin API cannot be known.
+    Access(OpenError),
     /// A socket was passed that no listener is for.
     Inherited(SocketAddr),
 }
@@ -93,6 +99,7 @@ impl std::fmt::Display for StartError {
             }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Tls(problem) => f.write_str(problem),
+            Self::Access(problem) => problem.fmt(f),
             Self::Inherited(address) => write!(
                 f,
                 "a socket for {address} was passed to this process, and no listener has this address: its clients would wait \
@@ -109,19 +116,26 @@ struct Common {
     settings: Arc<Settings>,
     clock: Clock,
     publisher: Arc<Publisher>,
+    /// Where they are ordered, and the thread that makes them.
+    changes: (Changes, JoinHandle<()>),
     locator: Arc<Locator>,
     samples: Arc<Samples>,
+    decisions: Arc<Decisions>,
     origin_tls: Arc<OriginTlsStore>,
     shards: Vec<Arc<Shard>>,
 }
 
 impl Edge {
-    /// Starts an edge with a first table, and with sockets that somebody else has opened for its listeners, if any. When this
+    /// Starts an edge with its table's file, as far as that could be read, and with sockets that somebody else has opened for its listeners, if any. When this
     /// returns, clients can connect; their requests are held until the first probes have been answered, half a second at most.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub fn start(settings: Settings, first: Draft, inherited: Vec<TcpListener>) -> Result<Self, StartError> {
+    pub fn start(
+        settings: Settings,
+        table: Result<Draft, Box<Finding>>,
+        inherited: Vec<TcpListener>,
+    ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let settings = Arc::new(settings);
         let (locator, refused) = Locator::open(&settings);
@@ -132,14 +146,31 @@ impl Edge {
         let origin_tls = Arc::new(OriginTlsStore::new(&folder));
         let check = origin_tls.clone();
         let pop = (*locator.pop()).clone();
-        let check: control::publisher::TableCheck = Box::new(move |table| check.check(table));
-        let publisher =
-            Publisher::start(first, pop, settings.workers, clock, check).map_err(StartError::Table)?;
+        let samples = Arc::new(Samples::new(settings.workers));
+        let started = changes::start(Start {
+            state: settings.admin.state_dir.as_deref(),
+            file: table,
+            pop,
+            workers: settings.workers,
+            clock,
+            check: Arc::new(move |table| check.check(table)),
+            samples: samples.clone(),
+        });
+        let Started { publisher, changes, thread } = started.map_err(|error| match error {
+            NotStarted::Table(findings) => StartError::Table(findings),
+            NotStarted::System(error) => StartError::System("thread of changes".to_owned(), error),
+        })?;
         let common = Common {
             clock,
-            publisher: Arc::new(publisher),
+            publisher,
+            changes: (changes, thread),
             locator: Arc::new(locator),
-            samples: Arc::new(Samples::new(settings.workers)),
+            samples,
+            decisions: Arc::new(Decisions::new(
+                settings.workers,
+                settings.limits.decision_bytes,
+                clock.wall(),
+            )),
             origin_tls,
             shards: (0..settings.workers).map(|_| Arc::new(Shard::default())).collect(),
             settings,
@@ -209,12 +240,11 @@ impl Common {
     fn run(self, inherited: Vec<TcpListener>) -> Result<Edge, StartError> {
         let settings = self.settings.clone();
         let affinity = Arc::new(affinity_key(&settings.affinity_key_file)?);
-        let token = Token::read_or_create(&settings.token_file).map_err(|error| {
-            StartError::System(format!("admin token {}", settings.token_file.display()), error)
-        })?;
+        let access = Access::open(settings.admin.rules(), self.clock).map_err(StartError::Access)?;
+        let access = Arc::new(access);
         let outlets = Outlets::start(&settings).map_err(|(what, error)| StartError::System(what, error))?;
-        let Sockets { by_worker, addresses, tls } = Sockets::open(&settings, inherited)?;
-        let admin = bind("admin", settings.admin)?;
+        let Sockets { by_worker, addresses, tls, admin_tls } = Sockets::open(&settings, inherited)?;
+        let admin = bind("admin", settings.admin.address)?;
         let health = bind("health", settings.health)?;
         let (admin_address, health_address) = (local(&admin)?, local(&health)?);
         let (phase, _) = watch::channel(Phase::Serving);
@@ -239,6 +269,7 @@ impl Common {
         let mut others = vec![spawned("the prober", prober)?];
         let counts = Arc::new(Counts::default());
         let publishes = Arc::new(Publishes::default());
+        let (changes, making_changes) = self.changes;
         let tending = tending::Parts {
             settings: settings.clone(),
             publisher: self.publisher.clone(),
@@ -247,9 +278,11 @@ impl Common {
             tls: tls.clone(),
             admin: Arc::new(Admin {
                 publisher: self.publisher.clone(),
+                changes,
                 samples: self.samples.clone(),
+                decisions: self.decisions.clone(),
                 locator: self.locator.clone(),
-                token,
+                access: access.clone(),
                 counts: counts.clone(),
             }),
             sources: Sources {
@@ -259,17 +292,21 @@ impl Common {
                 shards: self.shards.clone(),
                 probes,
                 admin: counts,
+                access,
                 publishes,
                 outlets: outlets.counts(),
                 tls,
             },
             admin_listener: admin,
+            admin_tls,
             health_listener: health,
             phase: phase.subscribe(),
             probed: probed.clone(),
             reloads,
         };
         others.push(spawned("control", tending::start(tending))?);
+        // It ends when the control thread has.
+        others.push(making_changes);
         let mut workers = Vec::with_capacity(settings.workers);
         for (index, sockets) in by_worker.into_iter().enumerate() {
             let parts = worker::Parts {
@@ -279,6 +316,7 @@ impl Common {
                 publisher: self.publisher.clone(),
                 locator: self.locator.clone(),
                 samples: self.samples.clone(),
+                decisions: self.decisions.clone(),
                 shard: self.shards[index].clone(),
                 origin_tls: self.origin_tls.clone(),
                 affinity: affinity.clone(),

@@ -28,6 +28,8 @@ pub(super) struct Sockets {
     /// In the order of the settings.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) tls: Arc<TlsListeners>,
+    /// TLS of the admin API; among the former too.
+    pub(super) admin_tls: Option<Arc<ListenerTls>>,
 }
 
 impl Sockets {
@@ -73,7 +75,10 @@ impl Sockets {
         if let Some((address, _)) = inherited.first() {
             return Err(StartError::Inherited(*address));
         }
-        Ok(Self { by_worker, addresses, tls: Arc::new(TlsListeners::of(secured)) })
+        let admin = &settings.admin;
+        let admin_tls = admin.tls.clone().map(|tls| open_tls(admin.address, tls)).transpose()?;
+        secured.extend(admin_tls.clone());
+        Ok(Self { by_worker, addresses, tls: Arc::new(TlsListeners::of(secured)), admin_tls })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The control thread: answers operators, watches files, ends overrides. It never waits for a worker.
+//! The control thread: answers operators, watches files, ends overrides and moves weights on their way. It never waits for a worker.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,23 +8,26 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use control::access::Access;
 use control::admin::{Admin, router};
-use control::publisher::{Draft, Publisher};
+use control::changes::{Changes, Made, Order, Refused, What};
+use control::publisher::Publisher;
 use control::version::fingerprint;
 use control::watch::Watch;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::health::{self, Readiness};
+use super::operators::{Bounds, Operators};
 use super::origin_files::OriginFiles;
 use super::{Phase, Publishes};
 use crate::config::{OnAllSilent, Settings};
 use crate::locate::Locator;
 use crate::observe::Sources;
-use crate::tls::TlsListeners;
+use crate::tls::{ListenerTls, TlsListeners};
 
-/// How often expired overrides are looked for, at most.
-const EXPIRY_TICK: Duration = Duration::from_secs(1);
+/// The longest that nobody looks for what goes on by itself.
+const ADVANCE_TICK: Duration = Duration::from_secs(1);
 
 pub(super) struct Parts {
     pub(super) settings: Arc<Settings>,
@@ -35,6 +38,7 @@ pub(super) struct Parts {
     pub(super) admin: Arc<Admin>,
     pub(super) sources: Sources,
     pub(super) admin_listener: StdListener,
+    pub(super) admin_tls: Option<Arc<ListenerTls>>,
     pub(super) health_listener: StdListener,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) probed: watch::Receiver<bool>,
@@ -53,8 +57,20 @@ pub(super) fn start(parts: Parts) -> io::Result<JoinHandle<()>> {
 }
 
 async fn run(parts: Parts) -> io::Result<()> {
-    let Parts { admin, admin_listener, health_listener, sources, probed, mut phase, mut reloads, .. } = parts;
-    let table_read = RefCell::new(parts.publisher.snapshot().version.about.fingerprint.clone());
+    let Parts {
+        admin,
+        admin_listener,
+        admin_tls,
+        health_listener,
+        sources,
+        probed,
+        mut phase,
+        mut reloads,
+        ..
+    } = parts;
+    // The file as it was read at the start, whatever serves since.
+    let file = admin.changes.known().file().unwrap_or_default().to_owned();
+    let table_read = RefCell::new(file);
     let tending = Tending {
         table_read,
         settings: parts.settings,
@@ -62,6 +78,8 @@ async fn run(parts: Parts) -> io::Result<()> {
         locator: parts.locator,
         publishes: parts.publishes,
         tls: parts.tls,
+        access: admin.access.clone(),
+        changes: admin.changes.clone(),
     };
     let settings = &tending.settings;
     let ready = Readiness {
@@ -70,11 +88,20 @@ async fn run(parts: Parts) -> io::Result<()> {
         publisher: tending.publisher.clone(),
         fails_when_silent: !settings.references.is_empty() || settings.on_all_silent == OnAllSilent::Fail,
     };
-    let admin = axum::serve(TcpListener::from_std(admin_listener)?, router(admin)).into_future();
+    let counts = admin.counts.clone();
+    let admin = Operators {
+        listener: admin_listener,
+        tls: admin_tls,
+        router: router(admin),
+        counts,
+        bounds: Bounds::default(),
+    }
+    .serve();
     let health =
         axum::serve(TcpListener::from_std(health_listener)?, health::router(sources, ready)).into_future();
     let (mut admin, mut health) = (std::pin::pin!(admin), std::pin::pin!(health));
     let mut tables = tending.publisher.tables();
+    let mut operated = tending.publisher.operated();
     let mut origin_files = tending.origin_files();
     let mut watch = tending.watch(&origin_files);
     let changed = async |watch: &mut Option<Watch>| match watch {
@@ -88,9 +115,9 @@ async fn run(parts: Parts) -> io::Result<()> {
                 watch = tending.watch(&origin_files);
             }
         }
-        let next_expiry = tending.expire();
+        let next = tending.advance();
         tokio::select! {
-            ended = &mut admin => return ended,
+            ended = &mut admin => return ended.map(|never| match never {}),
             ended = &mut health => return ended,
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return Ok(()),
             () = changed(&mut watch) => {
@@ -106,17 +133,23 @@ async fn run(parts: Parts) -> io::Result<()> {
                 let _ = done.send(());
             }
             Ok(()) = tables.changed() => {}
-            () = tokio::time::sleep(next_expiry) => {}
+            Ok(()) = operated.changed() => {}
+            () = tokio::time::sleep(next) => {}
         }
     }
 }
 
+/// The author of what files say.
+const FILE: &str = "file";
+
 struct Tending {
+    changes: Changes,
     settings: Arc<Settings>,
     publisher: Arc<Publisher>,
     locator: Arc<Locator>,
     publishes: Arc<Publishes>,
     tls: Arc<TlsListeners>,
+    access: Arc<Access>,
     /// The fingerprint of the table's file as last read.
     table_read: RefCell<String>,
 }
@@ -130,6 +163,7 @@ impl Tending {
     fn files(&self, origin_files: &OriginFiles) -> Vec<PathBuf> {
         let tls = self.settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let files = tls.flat_map(|tls| tls.files()).chain(&self.settings.databases);
+        let files = files.chain(self.settings.admin.files());
         files.chain([&self.settings.table_file]).chain(&origin_files.files).cloned().collect()
     }
 
@@ -143,16 +177,19 @@ impl Tending {
         }
     }
 
-    /// Ends expired overrides, and says when to look again.
-    fn expire(&self) -> Duration {
+    /// Ends what has expired, moves what is on its way, and says when to look again.
+    fn advance(&self) -> Duration {
+        let next = self.publisher.advance();
         let now = self.publisher.clock().now();
-        let next = self.publisher.expire_overrides().map(|at| Duration::from(at.since(now)));
-        // A moment more, so that it has expired when it is looked at.
-        next.map_or(EXPIRY_TICK, |next| (next + Duration::from_millis(1)).min(EXPIRY_TICK))
+        let next = next.map(|at| Duration::from(at.since(now)));
+        // A moment more, so that it is due when it is looked at.
+        next.map_or(ADVANCE_TICK, |next| (next + Duration::from_millis(1)).min(ADVANCE_TICK))
     }
 
     /// Reads the files again; those that have not changed only if told to.
     async fn reload(&self, all: bool) {
+        // First: whoever lost his token should not wait for what takes longer.
+        self.access.reload(all);
         self.reload_table(all).await;
         let (locator, settings, tls) = (self.locator.clone(), self.settings.clone(), self.tls.clone());
         let reloaded = tokio::task::spawn_blocking(move || {
@@ -184,33 +221,58 @@ impl Tending {
         if (is_current || is_known) && !even_unchanged {
             return;
         }
-        let reason = if even_unchanged { "reload" } else { "the file changed" }.to_owned();
-        self.publish(Draft { text, source, author: "file".to_owned(), reason }).await;
+        let reason = if even_unchanged { "reload" } else { "the file changed" };
+        self.publish(What::Publish { text, source, is_file: true }, reason).await;
     }
 
     /// Publishes the table in force again, whoever it came from: files that it names have changed.
     async fn publish_again(&self) {
         let version = self.publisher.snapshot().version.clone();
-        let reason = "a TLS file of a pool changed".to_owned();
-        let (text, source) = (version.text.clone(), version.about.source.clone());
-        self.publish(Draft { text, source, author: "file".to_owned(), reason }).await;
+        let what = What::Publish {
+            text: version.text.clone(),
+            source: version.about.source.clone(),
+            is_file: false,
+        };
+        self.publish(what, "a TLS file of a pool changed").await;
     }
 
-    async fn publish(&self, draft: Draft) {
-        let source = draft.source.clone();
-        let publisher = self.publisher.clone();
-        let published = tokio::task::spawn_blocking(move || publisher.publish(draft)).await;
-        let Ok(published) = published else { return self.publishes.add(false) };
-        self.publishes.add(published.is_ok());
-        match published {
-            Ok(about) => {
-                tracing::info!(version = about.version, fingerprint = %about.fingerprint, "table published");
+    async fn publish(&self, what: What, reason: &str) {
+        let submitted = self.changes.submit(Order {
+            what,
+            author: FILE.to_owned(),
+            role: FILE.to_owned(),
+            reason: reason.to_owned(),
+            expects: None,
+            forces: None,
+            // The file is there after a restart as well.
+            volatile: true,
+            key: None,
+        });
+        match submitted.await {
+            Ok(done) => {
+                self.publishes.add(true);
+                let fingerprint = match &done.made {
+                    Made::Table(about) => about.fingerprint.as_str(),
+                    _ => "",
+                };
+                tracing::info!(version = done.version, fingerprint, "table published");
             }
-            Err(findings) => {
-                for finding in &findings {
-                    tracing::error!("{finding}");
+            Err(refused) => {
+                self.publishes.add(false);
+                match refused {
+                    Refused::Table(findings) => {
+                        findings.iter().for_each(|finding| tracing::error!("{finding}"));
+                    }
+                    Refused::Guarded { version, violations } => {
+                        violations.iter().for_each(|violation| tracing::error!("{violation}"));
+                        let file = self.settings.table_file.display();
+                        tracing::error!(
+                            "if that is meant: nearside tables publish {file} --reason ... --force {version}"
+                        );
+                    }
+                    other => tracing::error!("{other:?}"),
                 }
-                tracing::error!(%source, mistakes = findings.len(), "the table is refused; the one in force stays");
+                tracing::error!("the table is refused; the one in force stays");
             }
         }
     }

@@ -121,6 +121,7 @@ fn switch(
     if let Some(protocol) = protocol {
         headers.insert(header::UPGRADE, protocol);
     }
+    record.name_decision(headers);
     worker.shard.upgrades.one();
     upgrade::join(client, origin, lease, record, idle);
     response.map(|_| Body::Empty)

@@ -56,7 +56,7 @@ use crate::accept::Connection;
 use crate::locate::Located;
 use crate::observe::{self, Reason, Traced};
 use crate::request::{self, Forwarding, HeaderFields, Refused, Travel, grpc_timeout, is_grpc};
-use crate::worker::{Asked, Chosen, Target, Worker};
+use crate::worker::{Asked, Chosen, Declined, Target, Worker};
 
 /// By which origins may recognise a request that they have seen (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -113,13 +113,17 @@ pub(crate) async fn serve(
         },
         headers: &parts.headers,
         client: &located.client,
+        at: started,
     };
     let upgrade = admitted.wants_upgrade.then_some(upgrade);
     let target = match worker.choose(&asked) {
         Ok(Chosen::Origin(target)) => target,
         Ok(Chosen::Direct(route)) => return Ok(direct(record, &route, &asked.head, &forwarding)),
-        Err(refused) => {
+        Err(Declined { refused, decision }) => {
             linger(&body);
+            if let Some(log) = record.details() {
+                log.decision = decision;
+            }
             return Ok(refuse(record, &refused));
         }
     };
@@ -163,6 +167,7 @@ async fn run(
             let reason = match kind {
                 RETRY => Reason::FailedOver,
                 HEDGE => Reason::HedgeWon,
+                _ if target.drilled => Reason::Drilled,
                 _ if target.spilled => Reason::Spilled,
                 _ => Reason::None,
             };

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use control::vitals::{OriginCells, OriginVitals};
 use http::HeaderValue;
 use steer::health::OriginHealth;
-use steer::pick::OriginView;
 use steer::spec::State;
 use steer::{Moment, Span};
 
@@ -98,14 +97,9 @@ impl Origin {
         self.vitals.cells(self.worker)
     }
 
-    /// How it stands for the next attempt of a request. `prior_ms` is its region's latency.
-    pub(crate) fn view(&self, now: Moment, prior_ms: f64, tried: bool) -> OriginView {
-        let cells = self.cells();
-        OriginView {
-            load: cells.ewma().load(now, prior_ms, cells.in_flight()),
-            trusted: matches!(self.vitals.health(), OriginHealth::Up | OriginHealth::Unknown),
-            tried,
-        }
+    /// Whether requests may go here as long as others are left.
+    pub(crate) fn is_trusted(&self) -> bool {
+        matches!(self.vitals.health(), OriginHealth::Up | OriginHealth::Unknown)
     }
 
     /// A warm connection, if there is one that is still open, has room, and is young enough.

@@ -224,6 +224,7 @@ impl<'a> Sent<'a> {
             outcome,
             began: *began,
             span: *span,
+            decision: target.decision.id,
         });
     }
 }

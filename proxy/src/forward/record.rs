@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use control::decisions::DecisionId;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use steer::geo::Country;
 use steer::{Moment, Span};
@@ -12,8 +13,8 @@ use super::origin::Origin;
 use super::replay::Inbound;
 use crate::accept::Connection;
 use crate::observe::{
-    AttemptLine, AttemptSpan, DecisionId, Diagnosis, KINDS, Line, OUTCOMES, Reason, RequestSeries,
-    RequestSpan, SpanId, Traced, outcome_reason,
+    AttemptLine, AttemptSpan, DecidedBy, Diagnosis, Inputs, KINDS, Line, OUTCOMES, Reason, RequestSeries,
+    RequestSpan, SpanId, Traced, name_decision, outcome_reason,
 };
 use crate::worker::Worker;
 
@@ -41,6 +42,8 @@ pub(crate) struct Attempted<'a> {
     pub(crate) outcome: usize,
     pub(crate) began: Moment,
     pub(crate) span: Option<SpanId>,
+    /// The decision that led there.
+    pub(crate) decision: Option<DecisionId>,
 }
 
 /// What only the log, the spans and diagnostic fields want.
@@ -62,7 +65,7 @@ pub(crate) struct Details {
     pub(crate) origin: Option<Rc<str>>,
     pub(crate) attempts: Vec<AttemptLine>,
     /// What the last attempt was decided by.
-    pub(crate) decision: Option<DecisionId>,
+    pub(crate) decision: Option<DecidedBy>,
     pub(crate) ttfb_ms: Option<f64>,
     pub(crate) body: Option<Inbound>,
     pub(crate) aborted_by: Option<&'static str>,
@@ -118,6 +121,7 @@ impl Record {
             origin: attempt.origin.address.clone(),
             kind: KINDS[attempt.kind],
             outcome: OUTCOMES[attempt.outcome],
+            decision: attempt.decision,
             at_ms: millis(attempt.began.since(started).as_millis_f64()),
             ms: millis(ended.since(attempt.began).as_millis_f64()),
             span: attempt.span,
@@ -142,6 +146,16 @@ impl Record {
             total_ms: worker.clock.now().since(self.started).as_millis_f64(),
         };
         diagnosis.tell(wanted, headers);
+        self.name_decision(headers);
+    }
+
+    /// Tells the client which decision the answer rests on, where that is wanted.
+    pub(crate) fn name_decision(&self, headers: &mut HeaderMap) {
+        let is_wanted = self.connection.worker.settings.headers.decision;
+        let details = self.log.as_deref().filter(|_| is_wanted);
+        if let Some(id) = details.and_then(|details| details.decision?.id) {
+            name_decision(id, headers);
+        }
     }
 
     /// Whether the client's connection to us is encrypted.
@@ -210,7 +224,8 @@ impl Record {
             ts: self.connection.worker.clock.wall(),
             id: &details.id,
             trace: details.trace.map(|traced| traced.trace),
-            decision: details.decision.map(|decision| DecisionId { key, ..decision }),
+            decision: details.decision.and_then(|decision| decision.id),
+            inputs: details.decision.map(|by| Inputs { by, key }),
             pop: &self.connection.worker.settings.name,
             client_ip: log.shown(details.client_ip),
             country: details.country,
@@ -259,8 +274,7 @@ impl Record {
             })
         });
         let text = |text: Option<Rc<str>>| text.map(|text| text.to_string());
-        let key = worker.log.as_ref().is_none_or(|log| !log.masks()).then_some(details.key);
-        let decision = details.decision.map(|decision| DecisionId { key, ..decision }.to_string());
+        let decision = details.decision.and_then(|decision| decision.id).map(|id| id.to_string());
         let request = RequestSpan {
             trace,
             recorded,

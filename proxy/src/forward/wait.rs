@@ -29,8 +29,11 @@ pub(super) struct Running {
     pub(super) second: Option<Rc<Target>>,
 }
 
-/// Whether a placement is doubted, and whether it is down.
+/// Whether a placement is doubted, and whether it is down; one that an operator forced up is neither.
 fn doubts(target: &Target) -> (bool, bool) {
+    if target.is_forced_up {
+        return (false, false);
+    }
     match target.origin.placement.health() {
         Health::Suspect => (true, false),
         Health::Down | Health::Held => (true, true),

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
+use control::decisions::DecisionId;
 use jiff::Timestamp;
 use serde::Serialize;
 use steer::Moment;
@@ -37,6 +38,8 @@ pub(crate) struct Line<'a> {
     pub(crate) trace: Option<TraceId>,
     #[serde(serialize_with = "as_text")]
     pub(crate) decision: Option<DecisionId>,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) inputs: Option<Inputs>,
     pub(crate) pop: &'a str,
     pub(crate) client_ip: IpAddr,
     pub(crate) country: Option<Country>,
@@ -70,6 +73,8 @@ pub(crate) struct AttemptLine {
     pub(crate) origin: Rc<str>,
     pub(crate) kind: &'static str,
     pub(crate) outcome: &'static str,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) decision: Option<DecisionId>,
     /// When it began, from the head of the request.
     pub(crate) at_ms: f64,
     pub(crate) ms: f64,
@@ -82,19 +87,28 @@ pub(crate) struct AttemptLine {
     pub(crate) ended: Moment,
 }
 
-/// What a request was decided by, as `nearside explain` names its inputs: table, overlay, ranking and the client's key.
+/// What a request was decided by: the decision's name, and the numbers of its inputs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct DecisionId {
+pub(crate) struct DecidedBy {
+    /// `None` where no region had to be chosen.
+    pub(crate) id: Option<DecisionId>,
     pub(crate) table: u64,
     pub(crate) overlay: u64,
     pub(crate) ranking: u64,
+}
+
+/// The inputs of a decision as `nearside explain` names them: table, overlay, ranking and the client's key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inputs {
+    pub(crate) by: DecidedBy,
     /// `None` where the client's address is masked, since it could be found from its key.
     pub(crate) key: Option<u64>,
 }
 
-impl fmt::Display for DecisionId {
+impl fmt::Display for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.table, self.overlay, self.ranking)?;
+        let DecidedBy { table, overlay, ranking, .. } = self.by;
+        write!(f, "{table}.{overlay}.{ranking}")?;
         self.key.map_or(Ok(()), |key| write!(f, ".{key:016x}"))
     }
 }

@@ -1,11 +1,12 @@
 //! What an answer tells its reader of its way here, where the operator wants that: `Server-Timing` for browsers' tools,
-//! `Proxy-Status` (RFC 9209) for whoever looks for the hop that failed.
+//! `Proxy-Status` (RFC 9209) for whoever looks for the hop that failed, `X-Nearside-Decision` for whoever asks why.
 //!
-//! Both come after what origins and proxies behind us wrote into the same fields. Regions stand for origins, so that no inner
-//! address is told. Left out: answers that switch protocols.
+//! The first two come after what origins and proxies behind us wrote into the same fields. Regions stand for origins, so that no inner
+//! address is told; answers that switch protocols have neither. The third is ours alone.
 
 use std::fmt::Write as _;
 
+use control::decisions::DecisionId;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::access_log::AttemptLine;
@@ -14,6 +15,13 @@ use crate::config::DiagnosticHeaders;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const X_NEARSIDE_DECISION: HeaderName = HeaderName::from_static("x-nearside-decision");
+
+/// Names the decision that an answer rests on.
+pub(crate) fn name_decision(id: DecisionId, headers: &mut HeaderMap) {
+    let value = HeaderValue::from_str(&id.to_string()).expect("an id is a header value");
+    headers.insert(X_NEARSIDE_DECISION, value);
+}
 
 /// What there is to tell of an answer.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +94,7 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 fn proxy_error(reason: Reason, status: u16) -> Option<&'static str> {
     let is_late = status == 504;
     match reason {
-        Reason::None | Reason::FailedOver | Reason::HedgeWon | Reason::Spilled => None,
+        Reason::None | Reason::FailedOver | Reason::HedgeWon | Reason::Spilled | Reason::Drilled => None,
         Reason::BadRequest | Reason::ClientGone => Some("http_request_error"),
         Reason::NoRoute => Some("destination_not_found"),
         Reason::Loop => Some("proxy_loop_detected"),
@@ -127,6 +135,7 @@ mod tests {
             kind: "first",
             at_ms: 0.0,
             outcome,
+            decision: None,
             ms: 1.0,
             span: None,
             began: moment,
@@ -179,7 +188,7 @@ mod tests {
         headers.insert(PROXY_STATUS, HeaderValue::from_static("inner; received-status=200"));
         ANSWERED.tell(DiagnosticHeaders::default(), &mut headers);
         assert_eq!(headers.len(), 1);
-        ANSWERED.tell(DiagnosticHeaders { server_timing: false, proxy_status: true }, &mut headers);
+        ANSWERED.tell(DiagnosticHeaders { proxy_status: true, ..DiagnosticHeaders::default() }, &mut headers);
         let all: Vec<&HeaderValue> = headers.get_all(PROXY_STATUS).iter().collect();
         assert_eq!(all, ["inner; received-status=200", "nearside; received-status=200; next-hop=\"eu\""]);
     }

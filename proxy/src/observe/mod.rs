@@ -9,8 +9,8 @@ mod reason;
 mod series;
 mod spans;
 
-pub(crate) use access_log::{AttemptLine, DecisionId, Line, Log, LogSink};
-pub(crate) use diagnostics::Diagnosis;
+pub(crate) use access_log::{AttemptLine, DecidedBy, Inputs, Line, Log, LogSink};
+pub(crate) use diagnostics::{Diagnosis, name_decision};
 pub(crate) use metrics::{CATALOGUE, Sources, page, registry};
 pub(crate) use outlets::Outlets;
 pub(crate) use reason::Reason;

@@ -20,6 +20,8 @@ pub(crate) enum Reason {
     ResidencyBlocked,
     /// The nearest region was full, so the next one answered.
     Spilled,
+    /// A drill made the region look dead that would have answered.
+    Drilled,
     /// The origin broke off in the middle of its answer.
     OriginBroke,
     /// No connection to an origin could be made.
@@ -52,11 +54,12 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// All of them.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::None,
         Self::FailedOver,
         Self::HedgeWon,
         Self::Spilled,
+        Self::Drilled,
         Self::NoRoute,
         Self::NoHealthy,
         Self::UplinkSuspected,
@@ -88,6 +91,7 @@ impl Reason {
             Self::NoRoute => "No route serves this host or path.",
             Self::ResidencyBlocked => "Healthy regions are left, but none in the route's jurisdictions.",
             Self::Spilled => "The nearest region was full, so the next one answered.",
+            Self::Drilled => "A drill makes its region look dead, so another one answered.",
             Self::OriginBroke => "The origin broke off in the middle of its answer.",
             Self::ConnectFailure => "No connection to an origin could be made.",
             Self::ConnectTimeout => "No connection to an origin could be made in time.",
@@ -116,6 +120,7 @@ impl Reason {
             Self::NoRoute => "NR",
             Self::ResidencyBlocked => "RB",
             Self::Spilled => "SP",
+            Self::Drilled => "DR",
             Self::OriginBroke => "UC",
             Self::ConnectFailure => "UF",
             Self::ConnectTimeout => "CT",

@@ -151,7 +151,8 @@ impl Made {
             sum.finalize().into()
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName::of(&certificates)));
-        config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        let offered = &ALPN[usize::from(!settings.speaks_http2)..];
+        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = match before.filter(|before| before.client_auth == client_auth) {
             Some(before) => before.config.ticketer.clone(),

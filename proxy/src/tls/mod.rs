@@ -4,6 +4,7 @@
 //! pem ─► certificate ─┬─► names ─► listener      which certificate a client gets, and files that change
 //!                     └─► origin                 whom this edge trusts, and who it says it is
 //! client                                         who the client is, told to origins
+//! operator, towards_edge                         who the operator is, told to the admin API; the command line's side
 //! ```
 //! Post-quantum key exchange (X25519MLKEM768) is preferred on both sides where the other knows it.
 //!
@@ -14,9 +15,11 @@ mod certificate;
 mod client;
 mod listener;
 mod names;
+mod operator;
 mod origin;
 mod pem;
 mod subject;
+mod towards_edge;
 
 use std::sync::Arc;
 
@@ -26,7 +29,9 @@ use steer::spec::TlsProfile;
 
 pub(crate) use client::{ClientCertificate, pass_on};
 pub(crate) use listener::{ListenerTls, TlsListeners};
+pub(crate) use operator::operator_names;
 pub(crate) use origin::{collector_config, origin_config};
+pub(crate) use towards_edge::{Trust, config_towards_edge};
 
 /// What is wrong with a file, and the key that names it.
 #[derive(Clone, Debug, Eq, PartialEq)]

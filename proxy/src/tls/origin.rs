@@ -57,7 +57,7 @@ pub(crate) fn collector_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfi
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-fn system_authorities() -> RootCertStore {
+pub(super) fn system_authorities() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {

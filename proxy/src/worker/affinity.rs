@@ -13,6 +13,7 @@ use steer::affinity::Affinity;
 use steer::client::Client;
 use steer::ids::{OriginId, PoolId, RegionId};
 use steer::matching::RequestHead;
+use steer::pick;
 
 /// Bytes of the signature that are kept: nobody guesses 128 bits.
 const SIGNATURE_BYTES: usize = 16;
@@ -128,6 +129,17 @@ impl AffinityKey {
     }
 }
 
+impl Belongs {
+    /// As the choice between origins takes it.
+    pub(super) const fn to_pick(self) -> pick::Belongs {
+        match self {
+            Self::Anywhere | Self::New => pick::Belongs::Anywhere,
+            Self::Key(key) => pick::Belongs::Key(key),
+            Self::Place(Place { region, origin }) => pick::Belongs::Origin { region, hash: origin },
+        }
+    }
+}
+
 impl Place {
     /// Whether the pool still has the origin there.
     fn is_in(self, table: &Table, pool: PoolId) -> bool {
@@ -135,13 +147,7 @@ impl Place {
         placements
             .into_iter()
             .filter(|id| Some(table.placement(*id).region) == self.region)
-            .any(|id| table.origins_of(id).any(|origin| self.is(table, origin)))
-    }
-
-    /// Whether this is the origin.
-    pub(super) fn is(self, table: &Table, origin: OriginId) -> bool {
-        let origin = table.origin(origin);
-        Some(table.placement(origin.placement).region) == self.region && origin.hash == self.origin
+            .any(|id| table.origins_of(id).any(|origin| table.origin(origin).hash == self.origin))
     }
 }
 

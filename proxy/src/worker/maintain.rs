@@ -101,7 +101,7 @@ fn warm_up(worker: &Rc<Worker>) {
             let is_wanted = rank < WARM_RANKS || stands_by || origins.iter().any(is_recent);
             let is_warm = origins.iter().any(|origin| origin.is_warm());
             if is_wanted && !is_warm {
-                let trusted = origins.into_iter().find(|origin| origin.view(now, 0.0, false).trusted);
+                let trusted = origins.into_iter().find(|origin| origin.is_trusted());
                 cold.extend(trusted.map(|origin| (origin, PathTimes::of(latency(placement)))));
             }
         }

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use control::clock::Clock;
+use control::decisions::{Decisions, Desk};
 use control::publisher::Publisher;
 use control::share::Samples;
 use control::uplink::Uplink;
@@ -29,7 +30,7 @@ pub(crate) use affinity::AffinityKey;
 pub(crate) use class::Class;
 pub(crate) use handle::RouteHandle;
 pub(crate) use maintain::maintain;
-pub(crate) use target::{Asked, Chosen, Direct, Onward, Target, Tried};
+pub(crate) use target::{Asked, Chosen, Declined, Direct, Onward, Target, Tried};
 pub(crate) use trouble::follow_health;
 pub(crate) use view::OriginTlsStore;
 use view::View;
@@ -49,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) locator: Arc<Locator>,
     pub(crate) samples: Arc<Samples>,
+    pub(crate) decisions: Arc<Decisions>,
     pub(crate) shard: Arc<Shard>,
     pub(crate) origin_tls: Arc<OriginTlsStore>,
     pub(crate) affinity: Arc<AffinityKey>,
@@ -113,6 +115,8 @@ pub(crate) struct Worker {
     pub(crate) uplink: Arc<Uplink>,
     health: watch::Receiver<u64>,
     samples: Arc<Samples>,
+    /// Where its decisions are taken and written down.
+    desk: RefCell<Desk>,
     affinity: Arc<AffinityKey>,
     failures: mpsc::Sender<Failure>,
     view: RefCell<View>,
@@ -138,6 +142,7 @@ impl Worker {
             publisher,
             locator,
             samples,
+            decisions,
             shard,
             origin_tls,
             affinity,
@@ -163,6 +168,7 @@ impl Worker {
             uplink: publisher.uplink().clone(),
             health: publisher.health(),
             samples,
+            desk: RefCell::new(decisions.desk(index).expect("each worker is made once")),
             affinity,
             failures,
             view: RefCell::new(view),

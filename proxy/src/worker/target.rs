@@ -3,26 +3,28 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use control::decisions::{Asking, Decided, DecisionId, Placed, Tries, numbers, request_hash};
 use control::share::Sample;
+use control::vitals::OriginVitals;
 use http::HeaderMap;
-use steer::Table;
-use steer::attempt::{Failed, Reach, next_placement};
+use steer::attempt::Reach;
+use steer::choice::{Choice, Nowhere};
 use steer::client::Client;
-use steer::decide::{Basis, Cause, Decision, decide, last_resorts, plan_in_lane};
-use steer::ids::{OriginId, PlacementId, RouteId};
+use steer::decide::{Basis, Cause, Decision};
+use steer::effective::Forced;
+use steer::ids::{LaneId, OriginId, PlacementId, RouteId};
 use steer::matching::RequestHead;
-use steer::pick::{OriginView, pick, pick_for_key};
 use steer::retry::Budgets;
 use steer::route::Forward;
-use steer::signals::Signals;
+use steer::{Moment, Table};
 
 use super::affinity::{Affine, Belongs};
 use super::view::Resolved;
 use super::{Class, RouteHandle, SAMPLE_ALL_OF_FIRST, SAMPLE_EVERY, Worker};
 use crate::connect::PathTimes;
 use crate::forward::Origin;
-use crate::observe::{DecisionId, RequestSeries};
-use crate::request::Refused;
+use crate::observe::{DecidedBy, RequestSeries};
+use crate::request::{Refused, request_id};
 
 /// What a decision needs to know of a request.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,21 @@ pub(crate) struct Asked<'a> {
     /// The header that `head` lets routes look at.
     pub(crate) headers: &'a HeaderMap,
     pub(crate) client: &'a Client,
+    /// When it came.
+    pub(crate) at: Moment,
+}
+
+/// A request that goes nowhere, and what that was decided by, if a decision was taken at all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Declined {
+    pub(crate) refused: Refused,
+    pub(crate) decision: Option<DecidedBy>,
+}
+
+impl From<Refused> for Declined {
+    fn from(refused: Refused) -> Self {
+        Self { refused, decision: None }
+    }
 }
 
 /// What becomes of a request.
@@ -46,7 +63,7 @@ pub(crate) struct Direct {
     pub(crate) route: Rc<RouteHandle>,
     pub(crate) series: Arc<RequestSeries>,
     /// What it was decided by.
-    pub(crate) decision: DecisionId,
+    pub(crate) decision: DecidedBy,
 }
 
 /// Where an attempt goes, and what is told about it.
@@ -66,11 +83,15 @@ pub(crate) struct Target {
     /// Whether nothing is usable, and this is the least bad.
     pub(crate) is_least_bad: bool,
     /// What it was decided by.
-    pub(crate) decision: DecisionId,
+    pub(crate) decision: DecidedBy,
     /// Where the client's requests go when everything is well, if that is elsewhere.
     pub(crate) natural_region: Option<Rc<str>>,
     /// Whether it goes here because the nearest placement is full.
     pub(crate) spilled: bool,
+    /// Whether a drill sends it here.
+    pub(crate) drilled: bool,
+    /// Whether an operator forced the placement to count as up.
+    pub(crate) is_forced_up: bool,
     /// The cookie that the answer must carry, without `Secure`.
     pub(crate) cookie: Option<String>,
 }
@@ -89,42 +110,47 @@ pub(crate) struct Tried(Vec<Rc<Origin>>);
 
 impl Tried {
     pub(crate) fn add(&mut self, origin: &Rc<Origin>) {
-        if !self.contains(origin) {
+        if !self.contains(&origin.vitals) {
             self.0.push(origin.clone());
         }
     }
 
-    fn contains(&self, origin: &Rc<Origin>) -> bool {
+    fn contains(&self, vitals: &Arc<OriginVitals>) -> bool {
         // By what was learnt: a publish in between may have made another handle of the same origin.
-        self.0.iter().any(|tried| Arc::ptr_eq(&tried.vitals, &origin.vitals))
+        self.0.iter().any(|tried| Arc::ptr_eq(&tried.vitals, vitals))
     }
 }
 
 impl Worker {
     /// What becomes of a request, and where its first attempt goes.
-    pub(crate) fn choose(&self, asked: &Asked<'_>) -> Result<Chosen, Refused> {
+    pub(crate) fn choose(&self, asked: &Asked<'_>) -> Result<Chosen, Declined> {
         let mut view = self.view.borrow_mut();
         let mut resolved = view.current();
         let snapshot = resolved.snapshot;
         let table = snapshot.table();
-        let id = table.router.find(&asked.head).map_err(Refused::no_route)?;
+        let id = table.router.find(&asked.head).map_err(|why| Declined::from(Refused::no_route(why)))?;
         let Some(forward) = table.route(id).forward() else {
             let route = resolved.route(id);
             return Ok(Chosen::Direct(Direct {
                 series: resolved.at(&route, &self.nowhere).series,
-                decision: decided_by(&resolved),
+                decision: decided_by(&resolved, None),
                 route,
             }));
         };
         let Affine { client, belongs } = self.affine(table, forward, asked);
         let client = client.as_ref().unwrap_or(asked.client);
-        let decision = decide(&snapshot.world(), forward.lane, client, &mut ());
-        let decision = decision.map_err(Refused::no_candidate)?;
-        self.remember(&resolved, &decision, client);
-        let (picked, origin) = self
-            .pick_origin(&mut resolved, decision.first, &Tried::default(), belongs)
-            .ok_or(Refused::no_candidate(Cause::Unhealthy))?;
-        if let Some(from) = decision.spilled_from {
+        let decided = self.decide(&resolved, asked, (id, forward.lane, client, belongs), None);
+        let decision = decided_by(&resolved, decided.id);
+        let declined = |cause| Declined { refused: Refused::no_candidate(cause), decision: Some(decision) };
+        let Placed { choice: Choice { decision: order, placement }, origin } = match decided.outcome {
+            Ok(placed) => placed,
+            Err(Nowhere::NoCandidate(cause)) => return Err(declined(cause)),
+            Err(Nowhere::NothingLeft) => return Err(declined(Cause::Unhealthy)),
+        };
+        self.remember(&resolved, &order, client);
+        let picked = origin.ok_or(declined(Cause::Unhealthy))?;
+        let origin = resolved.origin(picked);
+        if let Some(from) = order.spilled_from {
             let table = resolved.snapshot.table();
             let from = &table.region(table.placement(from).region).name;
             let series = self.shard.region(from);
@@ -132,7 +158,7 @@ impl Worker {
             *spilled.entry(origin.region.to_string()).or_default() += 1;
         }
         let cookie = self.cookie(&resolved, forward, belongs, picked);
-        Ok(Chosen::Origin(target(&mut resolved, id, &decision, (decision.first, origin), cookie)))
+        Ok(Chosen::Origin(target(&mut resolved, id, &order, (placement, origin), cookie, decision)))
     }
 
     /// Where the next attempt goes, after or beside one at `failed`. Decided anew, under the snapshot of this moment.
@@ -150,34 +176,37 @@ impl Worker {
         let forward = snapshot.table().route(route).forward()?;
         let Affine { client, belongs } = self.affine(snapshot.table(), forward, asked);
         let client = client.as_ref().unwrap_or(asked.client);
-        let (decision, plan) = plan_in_lane(&snapshot.world(), forward.lane, client, &mut ()).ok()?;
-        let exhausted: Vec<PlacementId> =
-            plan.iter().copied().filter(|placement| !has_untried(&mut resolved, *placement, tried)).collect();
-        let next = match resolved.placement_of(failed) {
-            Some(placement) => {
-                let health = snapshot.vitals.observed(placement).health;
-                let untried_left = !exhausted.contains(&placement);
-                let failed = Failed { placement, health, untried_left };
-                next_placement(&plan, failed, &exhausted, onward.reach, onward.is_last)
-            }
-            // It is no part of the table any more, and nothing may replace what must stay there.
-            None if onward.reach < Reach::Anywhere => None,
-            None => plan.iter().copied().find(|placement| !exhausted.contains(placement)),
+        let tries = Tries {
+            failed: resolved.placement_of(failed),
+            has_tried: &|vitals| tried.contains(vitals),
+            reach: onward.reach,
+            is_last: onward.is_last,
         };
-        // What is still recovering is better than nothing.
-        let next = next.or_else(|| {
-            let resorts = last_resorts(&snapshot.world(), forward.lane, client);
-            let untried = resorts.into_iter().find(|placement| has_untried(&mut resolved, *placement, tried));
-            untried.filter(|_| onward.reach == Reach::Anywhere)
-        })?;
-        let (picked, origin) = self.pick_origin(&mut resolved, next, tried, belongs)?;
+        let asked = Asked { at: self.clock.now(), ..*asked };
+        let decided = self.decide(&resolved, &asked, (route, forward.lane, client, belongs), Some(&tries));
+        let decision = decided_by(&resolved, decided.id);
+        let Placed { choice, origin } = decided.outcome.ok()?;
+        let picked = origin?;
+        let origin = resolved.origin(picked);
         let cookie = self.cookie(&resolved, forward, belongs, picked);
-        Some(target(&mut resolved, route, &decision, (next, origin), cookie))
+        Some(target(&mut resolved, route, &choice.decision, (choice.placement, origin), cookie, decision))
+    }
+
+    fn decide(
+        &self,
+        resolved: &Resolved<'_>,
+        asked: &Asked<'_>,
+        (route, lane, client, belongs): (RouteId, LaneId, &Client, Belongs),
+        tries: Option<&Tries<'_>>,
+    ) -> Decided {
+        let request = request_hash(request_id(asked.headers).as_bytes());
+        let asking = Asking { at: asked.at, request, route, lane, client, belongs: belongs.to_pick() };
+        self.desk.borrow_mut().decide(resolved.snapshot, &asking, tries, &mut self.rng.borrow_mut())
     }
 
     fn affine(&self, table: &Table, forward: &Forward, asked: &Asked<'_>) -> Affine {
         let pool = table.lane(forward.lane).pool;
-        let Asked { head, headers, client } = asked;
+        let Asked { head, headers, client, .. } = asked;
         self.affinity.affine(forward.affinity.as_ref(), table, pool, head, headers, client)
     }
 
@@ -189,44 +218,6 @@ impl Worker {
         picked: OriginId,
     ) -> Option<String> {
         self.affinity.cookie(forward.affinity.as_ref(), belongs, resolved.snapshot.table(), picked)
-    }
-
-    fn pick_origin(
-        &self,
-        resolved: &mut Resolved<'_>,
-        placement: PlacementId,
-        tried: &Tried,
-        belongs: Belongs,
-    ) -> Option<(OriginId, Rc<Origin>)> {
-        let snapshot = resolved.snapshot.clone();
-        let mut ids = snapshot.table().origins_of(placement);
-        if ids.len() == 1 {
-            return ids.next().map(|id| (id, resolved.origin(id)));
-        }
-        let prior_ms = latency_ms(resolved, placement).unwrap_or(0.0);
-        let now = self.clock.now();
-        let views: Vec<(OriginId, OriginView)> = ids
-            .clone()
-            .map(|id| {
-                let origin = resolved.origin(id);
-                (id, origin.view(now, prior_ms, tried.contains(&origin)))
-            })
-            .collect();
-        let view = |id: OriginId| {
-            let at = id.index() - views[0].0.index();
-            views[at].1
-        };
-        let table = snapshot.table();
-        let kept = match belongs {
-            Belongs::Place(place) => ids.clone().find(|id| {
-                let OriginView { trusted, tried, .. } = view(*id);
-                trusted && !tried && place.is(table, *id)
-            }),
-            Belongs::Key(key) => pick_for_key(ids.clone(), view, |id| table.origin(id).hash, key),
-            Belongs::Anywhere | Belongs::New => None,
-        };
-        let picked = kept.or_else(|| pick(ids, view, &mut self.rng.borrow_mut()))?;
-        Some((picked, resolved.origin(picked)))
     }
 
     /// Leaves a sample of the requests for predictions.
@@ -246,6 +237,7 @@ fn target(
     decision: &Decision,
     (placement, origin): (PlacementId, Rc<Origin>),
     cookie: Option<String>,
+    decided_by: DecidedBy,
 ) -> Target {
     let route = resolved.route(route);
     let natural = decision.natural.filter(|natural| *natural != decision.first);
@@ -259,6 +251,7 @@ fn target(
     let excess = resolved.snapshot.ranking.excesses.get(placement.index());
     let is_slow = excess.is_some_and(|excess| excess.ms > 0);
     let budgets = table.pool(table.lane(decision.lane).pool).budgets;
+    let forced = resolved.snapshot.effective.of_placement(placement).forced;
     let known = resolved.at(&route, &origin.region);
     Target {
         series: known.series,
@@ -268,31 +261,23 @@ fn target(
         is_slow,
         is_least_bad: decision.basis == Basis::AllDown,
         times,
-        decision: decided_by(resolved),
+        decision: decided_by,
         natural_region,
         spilled: decision.spilled_from.is_some(),
+        drilled: decision.drilled,
+        is_forced_up: forced == Some(Forced::Up),
         cookie,
         origin,
         route,
     }
 }
 
-fn decided_by(resolved: &Resolved<'_>) -> DecisionId {
-    let snapshot = resolved.snapshot;
-    DecisionId {
-        table: snapshot.version.about.version,
-        overlay: snapshot.overlay.number,
-        ranking: snapshot.ranking.number,
-        key: None,
-    }
+fn decided_by(resolved: &Resolved<'_>, id: Option<DecisionId>) -> DecidedBy {
+    let numbers = numbers(resolved.snapshot);
+    DecidedBy { id, table: numbers.table, overlay: numbers.overlay, ranking: numbers.ranking }
 }
 
 fn latency_ms(resolved: &Resolved<'_>, placement: PlacementId) -> Option<f64> {
     let region = resolved.snapshot.table().placement(placement).region;
     resolved.snapshot.ranking.regions.get(region.index())?.latency_ms
-}
-
-fn has_untried(resolved: &mut Resolved<'_>, placement: PlacementId, tried: &Tried) -> bool {
-    let ids = resolved.snapshot.table().origins_of(placement);
-    ids.into_iter().any(|id| !tried.contains(&resolved.origin(id)))
 }

@@ -30,6 +30,18 @@ impl Country {
         self.row().map(|(_, continent, _, _)| *continent)
     }
 
+    /// The two letters as bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 2] {
+        self.0
+    }
+
+    /// The country of two bytes, if they are letters.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 2]) -> Option<Self> {
+        bytes.iter().all(u8::is_ascii_uppercase).then_some(Self(bytes))
+    }
+
     /// The two letters.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -135,6 +147,11 @@ pub enum Continent {
     /// South America.
     #[serde(rename = "SA")]
     Sa,
+}
+
+impl Continent {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 7] = [Self::Af, Self::An, Self::As, Self::Eu, Self::Na, Self::Oc, Self::Sa];
 }
 
 #[cfg(test)]

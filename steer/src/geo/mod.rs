@@ -53,6 +53,28 @@ impl Point {
         Self(vector.map(|coordinate| coordinate as f32))
     }
 
+    /// The place of a point, for people: within a metre.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let [x, y, z] = self.0.map(f64::from);
+        let latitude = libm::atan2(z, libm::sqrt(x * x + y * y)).to_degrees();
+        Place { latitude, longitude: libm::atan2(y, x).to_degrees() }
+    }
+
+    /// The bits of its three coordinates.
+    #[inline]
+    #[must_use]
+    pub const fn to_bits(&self) -> [u32; 3] {
+        let Self([x, y, z]) = self;
+        [x.to_bits(), y.to_bits(), z.to_bits()]
+    }
+
+    /// The reverse of [`Point::to_bits`].
+    #[must_use]
+    pub const fn from_bits([x, y, z]: [u32; 3]) -> Self {
+        Self([f32::from_bits(x), f32::from_bits(y), f32::from_bits(z)])
+    }
+
     /// Great-circle distance in kilometres.
     #[inline]
     #[must_use]

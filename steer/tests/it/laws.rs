@@ -40,7 +40,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
     })
 }
 
-fn any_client() -> impl Strategy<Value = Client> {
+pub(crate) fn any_client() -> impl Strategy<Value = Client> {
     let kept = proptest::option::weighted(0.3, (0..12usize, 0.0..200.0f64));
     (any_stranger(), kept).prop_map(|(mut client, kept)| {
         client.kept =
@@ -66,13 +66,13 @@ fn any_stranger() -> impl Strategy<Value = Client> {
 
 /// For such a client latency may choose the head among near regions, or the region that he was in heads the plan, so the rest
 /// of the order says little about it.
-fn is_vague(client: &Client) -> bool {
+pub(crate) fn is_vague(client: &Client) -> bool {
     client.kept.is_some() || client.spot.as_ref().is_some_and(|spot| spot.accuracy_km > 0.0)
 }
 
 prop_compose! {
     /// The twelve regions in a random state of affairs.
-    fn any_setup()(
+    pub(crate) fn any_setup()(
         steering in any_steering(),
         pop in 0..12usize,
         latencies in proptest::collection::vec(proptest::option::weighted(0.9, any_number()), 12),
@@ -104,7 +104,7 @@ prop_compose! {
         for index in 0..12 {
             setup.ranking.regions[index].latency_ms = latencies[index];
             setup.ranking.regions[index].rise_ms = rises[index];
-            let over = Override { weight: Some(weights[index]), state: Some(states[index]) };
+            let over = Override { weight: Some(weights[index]), state: Some(states[index]), ..Override::default() };
             setup.overrides.insert(index, over);
             setup.observe(index, observed[index]);
             setup.seen.in_flight.insert(setup.placement(index), in_flight[index]);
@@ -203,11 +203,11 @@ proptest! {
         let (low, high) = (weights.0.min(weights.1), weights.0.max(weights.1));
         let mut setup = Setup::twelve(steering, 5);
         for (index, weight) in others.iter().enumerate() {
-            setup.overrides.insert(index, Override { weight: Some(*weight), state: None });
+            setup.overrides.insert(index, Override { weight: Some(*weight), ..Override::default() });
         }
         let head = |weight, client: &Client| {
             let mut setup = setup.clone();
-            setup.overrides.insert(region, Override { weight: Some(weight), state: None });
+            setup.overrides.insert(region, Override { weight: Some(weight), ..Override::default() });
             setup.plan(client)[0]
         };
         for key in keys {
@@ -242,7 +242,7 @@ fn shares_of_the_dial_are_what_the_formula_says() {
     // For the order r1, r2, r3 with weights 50, 30, 100: w1, (1-w1)w2, the rest.
     let mut setup = Setup::twelve(Steering::Latency, 5);
     for (index, weight) in [(5, 50), (4, 30), (0, 100)] {
-        setup.overrides.insert(index, Override { weight: Some(weight), state: None });
+        setup.overrides.insert(index, Override { weight: Some(weight), ..Override::default() });
     }
     let mut shares = [0usize; 12];
     for key in 0..100_000u64 {
@@ -260,7 +260,7 @@ fn keys_that_nobody_keeps_go_to_the_nearest() {
     setup.ranking.regions[0].latency_ms = Some(28.0);
     setup.ranking.regions[1].latency_ms = Some(1.0);
     for index in 0..2 {
-        setup.overrides.insert(index, Override { weight: Some(50), state: None });
+        setup.overrides.insert(index, Override { weight: Some(50), ..Override::default() });
     }
     let near = (0..100_000u64).filter(|key| setup.plan(&Client::unknown(*key))[0] == 1).count();
     assert!((near as f64 / 100_000.0 - 0.75).abs() < 0.005, "{near}");
@@ -270,7 +270,7 @@ fn keys_that_nobody_keeps_go_to_the_nearest() {
 fn weighted_shares_are_proportional_and_losing_a_region_moves_only_its_keys() {
     let mut setup = Setup::new(&REGIONS[..3], Steering::Weighted);
     for (index, weight) in [(0, 10), (1, 30), (2, 60)] {
-        setup.overrides.insert(index, Override { weight: Some(weight), state: None });
+        setup.overrides.insert(index, Override { weight: Some(weight), ..Override::default() });
     }
     let heads = |setup: &Setup| -> Vec<usize> {
         (0..50_000u64).map(|key| setup.plan(&Client::unknown(key))[0]).collect()
@@ -289,7 +289,7 @@ fn weighted_shares_are_proportional_and_losing_a_region_moves_only_its_keys() {
 fn suspects_come_after_the_healthy_and_standbys_after_both() {
     let mut setup = Setup::twelve(Steering::Latency, 5);
     setup.observe(5, Observed::plain(Health::Suspect));
-    setup.overrides.insert(4, Override { weight: None, state: Some(State::Standby) });
+    setup.overrides.insert(4, Override { state: Some(State::Standby), ..Override::default() });
     let plan = setup.plan(&Client::unknown(1));
     assert_eq!(plan[0], 0, "{plan:?}");
     assert_eq!(&plan[10..], [5, 4], "{plan:?}");
@@ -298,7 +298,7 @@ fn suspects_come_after_the_healthy_and_standbys_after_both() {
 #[test]
 fn a_standby_serves_when_no_active_region_can() {
     let mut setup = Setup::new(&REGIONS[4..6], Steering::Nearest);
-    setup.overrides.insert(0, Override { weight: None, state: Some(State::Standby) });
+    setup.overrides.insert(0, Override { state: Some(State::Standby), ..Override::default() });
     assert_eq!(setup.plan(&Client::unknown(1)), [1, 0]);
     setup.observe(1, Observed::plain(Health::Down));
     assert_eq!(setup.plan(&Client::unknown(1)), [0]);
@@ -389,7 +389,7 @@ fn active_passive_follows_the_list_and_returns_as_the_policy_says() {
     setup.observe(1, Observed::plain(Health::Up));
     advance(&mut setup);
     assert_eq!(setup.plan(&client), [0, 1], "stays until an operator drains it");
-    setup.overrides.insert(0, Override { weight: None, state: Some(State::Drain) });
+    setup.overrides.insert(0, Override { state: Some(State::Drain), ..Override::default() });
     advance(&mut setup);
     setup.overrides.clear();
     advance(&mut setup);
@@ -516,10 +516,10 @@ fn a_kept_client_stays_until_something_stronger_speaks() {
     };
     assert_eq!(first(&setup, &kept(1e6)), (setup.placement(far), true));
     assert_eq!(first(&setup, &kept(0.0)), (best, false), "he has moved too far away");
-    setup.overrides.insert(far, Override { weight: Some(1), state: None });
+    setup.overrides.insert(far, Override { weight: Some(1), ..Override::default() });
     assert_eq!(first(&setup, &kept(1e6)), (setup.placement(far), true), "a weight moves those who come");
     for (weight, state) in [(Some(0), None), (None, Some(State::Drain)), (None, Some(State::Standby))] {
-        setup.overrides.insert(far, Override { weight, state });
+        setup.overrides.insert(far, Override { weight, state, ..Override::default() });
         assert_eq!(first(&setup, &kept(1e6)), (best, false), "{weight:?} {state:?}");
     }
     setup.overrides.clear();

@@ -6,5 +6,6 @@ mod cities;
 mod compile;
 mod faults;
 mod laws;
+mod operated;
 mod purity;
 mod world;

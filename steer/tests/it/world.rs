@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use steer::client::{Client, Pop, Spot};
 use steer::decide::{Cause, Decision, World, decide, plan_in_lane};
+use steer::drill::Drill;
 use steer::effective::{Effective, Override};
 use steer::geo::{Place, Point};
 use steer::ids::{LaneId, PlacementId, RegionId};
@@ -75,6 +76,7 @@ pub(crate) struct Setup {
     pub(crate) overrides: BTreeMap<usize, Override>,
     pub(crate) ranking: Ranking,
     pub(crate) incumbents: Vec<Option<RegionId>>,
+    pub(crate) drill: Option<Drill>,
     pub(crate) seen: Seen,
 }
 
@@ -98,6 +100,7 @@ impl Setup {
             overrides: BTreeMap::new(),
             ranking,
             incumbents: Vec::new(),
+            drill: None,
             seen: Seen::default(),
         }
     }
@@ -140,6 +143,7 @@ impl Setup {
             effective: &effective,
             ranking: &self.ranking,
             incumbents: &self.incumbents,
+            drill: self.drill.as_ref(),
             signals: &self.seen,
         })
     }

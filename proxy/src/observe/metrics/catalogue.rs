@@ -175,8 +175,11 @@ catalogue! {
         []
         "Number of the overrides in force.";
     ADMIN_REQUESTS = Counter "nearside_admin_requests_total"
-        ["verb": "`GET`, `PATCH`, `POST`, `other`", "result": "`ok`, `unauthorized`, `refused`, `failed`"]
-        "Calls of the admin API.";
+        ["role": "`none`, `viewer`, `operator`, `admin`", "verb": "`GET`, `PATCH`, `POST`, `other`", "result": "`ok`, `unauthorized`, `limited`, `forbidden`, `refused`, `failed`"]
+        "Calls of the admin API, by the caller's role; those by nobody have none.";
+    ADMIN_TOKENS_RELOAD = Counter "nearside_admin_tokens_reload_total"
+        ["result": "`ok`, `refused`"]
+        "Readings of the changed file of tokens, by result.";
     "Clients' places":
     GEO_LOOKUPS = Counter "nearside_geo_lookups_total"
         ["result": "`prefix`, `database`, `built_in`, `unknown`"]

@@ -10,7 +10,9 @@ mod families;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use control::access::Access;
 use control::admin::Counts;
+use control::layers;
 use control::publisher::Publisher;
 use control::share::Samples;
 use prometheus::core::{Collector, Desc};
@@ -40,6 +42,7 @@ pub(crate) struct Sources {
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) probes: Arc<ProbeSeries>,
     pub(crate) admin: Arc<Counts>,
+    pub(crate) access: Arc<Access>,
     pub(crate) publishes: Arc<Publishes>,
     pub(crate) outlets: OutletCounts,
     pub(crate) tls: Arc<TlsListeners>,
@@ -200,7 +203,10 @@ impl Numbers {
             .add(&catalogue::CONNECTIONS_TOTAL, vec![counter(client(), sum(|s| s.connections_total.get()))]);
         families.add(
             &catalogue::HANDSHAKES_FAILED,
-            vec![counter(Vec::new(), sum(|s| s.handshakes_failed.get()))],
+            vec![counter(
+                Vec::new(),
+                sum(|s| s.handshakes_failed.get()) + self.0.admin.handshakes_failed() as f64,
+            )],
         );
         families.add(
             &catalogue::PROXY_HEADERS_REFUSED,
@@ -237,12 +243,11 @@ impl Numbers {
         let shares = self.0.samples.predict(&snapshot);
         let (mut states, mut weights, mut rtt, mut share) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (id, region) in (0..).map_while(RegionId::new).zip(&table.regions) {
-            let overrides = snapshot.overlay.region(&region.name);
+            let effective = layers::of_region(&snapshot, id);
             let name = region.name.as_str();
             let configured = (region.state, region.weight);
-            let state = overrides.state.as_ref().map_or(region.state, |state| state.value);
-            let weight = overrides.weight.as_ref().map_or(region.weight, |weight| weight.value);
-            for (layer, (state, weight)) in [("configured", configured), ("effective", (state, weight))] {
+            let effective = (effective.state, effective.weight);
+            for (layer, (state, weight)) in [("configured", configured), ("effective", effective)] {
                 states.push(gauge(labels([("region", name), ("layer", layer)]), state_number(state)));
                 weights.push(gauge(labels([("region", name), ("layer", layer)]), f64::from(weight) / 100.0));
             }
@@ -340,9 +345,12 @@ impl Numbers {
         families.add(&catalogue::GEO_BUILT, built.collect());
         certificates::collect(&self.0.tls, families);
         let calls = self.0.admin.all().into_iter();
-        let calls = calls
-            .map(|(verb, result, count)| counter(labels([("verb", verb), ("result", result)]), count as f64));
+        let calls = calls.map(|(role, verb, result, count)| {
+            counter(labels([("role", role), ("verb", verb), ("result", result)]), count as f64)
+        });
         families.add(&catalogue::ADMIN_REQUESTS, calls.collect());
+        let (ok, refused) = self.0.access.reloads();
+        families.add(&catalogue::ADMIN_TOKENS_RELOAD, vec![result("ok", ok), result("refused", refused)]);
         let build = labels([("version", env!("CARGO_PKG_VERSION"))]);
         families.add(&catalogue::BUILD_INFO, vec![gauge(build, 1.0)]);
     }

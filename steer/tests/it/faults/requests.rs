@@ -85,16 +85,16 @@ impl Sim {
         let prior_ms = self.latency_ms(placement).unwrap_or(0.0);
         let Request { worker, tried, .. } = &self.requests[id];
         let (worker, now) = (&self.workers[*worker], self.now);
-        let view = |id: steer::ids::OriginId| {
+        let view = |id: steer::ids::OriginId| OriginView {
+            trusted: self.board.origins[id.index()].is_trusted(),
+            tried: tried.contains(&id.index()),
+        };
+        let load = |id: steer::ids::OriginId| {
             let known = &worker.origins[id.index()];
-            OriginView {
-                load: known.ewma.load(now, prior_ms, known.in_flight),
-                trusted: self.board.origins[id.index()].is_trusted(),
-                tried: tried.contains(&id.index()),
-            }
+            known.ewma.load(now, prior_ms, known.in_flight)
         };
         let ids: Vec<_> = range.map(origin_id).collect();
-        pick(ids.into_iter(), view, self.edge_dice.rng()).unwrap().index()
+        pick(ids.into_iter(), view, load, self.edge_dice.rng()).unwrap().index()
     }
 
     /// One attempt, and beside it a second if it is late.

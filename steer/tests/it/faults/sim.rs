@@ -300,6 +300,7 @@ impl Sim {
             effective: &self.effective,
             ranking: &self.ranking,
             incumbents: &[],
+            drill: None,
             signals: &self.board,
         };
         with(&world, LaneId::default(), &Client::unknown(client))

@@ -1,18 +1,17 @@
-//! The admin token.
-//!
-//! It is made at the first start and kept in a file that only its owner can read. Programs compare it in constant time, so
-//! that an answer's delay tells nothing about it.
+//! A secret that opens something: made at random, told once, kept by its owner alone.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use subtle::ConstantTimeEq;
+use sha2::{Digest, Sha256};
+
+use super::file::read_own;
 
 const BYTES: usize = 32;
 
-/// A secret that opens the admin API.
+/// A secret.
 #[derive(Clone)]
 pub struct Token(String);
 
@@ -36,9 +35,9 @@ impl Token {
     /// The token in a file.
     ///
     /// # Errors
-    /// If the file cannot be read or is empty.
+    /// If the file cannot be read or is empty, or others than its owner can read it.
     pub fn read(file: &Path) -> io::Result<Self> {
-        let token = fs::read_to_string(file)?.trim().to_owned();
+        let token = read_own(file)?.trim().to_owned();
         if token.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the token file is empty"));
         }
@@ -57,22 +56,15 @@ impl Token {
                 created.sync_all()?;
                 Ok(token)
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let mode = fs::metadata(file)?.permissions().mode();
-                if mode & 0o077 != 0 {
-                    let problem = format!("others can read it (mode {:03o}): chmod 600 it", mode & 0o777);
-                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
-                }
-                Self::read(file)
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::read(file),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether that is it.
+    /// What is kept of it.
     #[must_use]
-    pub fn is(&self, presented: &str) -> bool {
-        self.0.as_bytes().ct_eq(presented.as_bytes()).into()
+    pub fn digest(&self) -> [u8; 32] {
+        digest(&self.0)
     }
 
     /// The secret itself, for a header.
@@ -80,6 +72,11 @@ impl Token {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+/// What is kept of a secret.
+pub(super) fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
 }
 
 impl From<String> for Token {

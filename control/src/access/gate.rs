@@ -1,0 +1,302 @@
+//! Who is let in: tokens from files that are read again when they change, certificates by their names.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use subtle::ConstantTimeEq;
+
+use super::browser::Browsers;
+use super::caller::{Caller, How, Role, Scope};
+use super::certificate::{self, Client, Peer};
+use super::edit::{self, EditError};
+use super::failures::{Failures, Verdict};
+use super::file::{Look, Looked};
+use super::secret::{Token, digest};
+use super::token::{LOCAL, Tokens};
+use crate::clock::Clock;
+
+/// Who may come in.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The file of the token of `local`; made if it does not exist.
+    pub token_file: PathBuf,
+    /// The file of all other tokens; there need not be any.
+    pub tokens_file: PathBuf,
+    /// Callers by certificate, the first that fits counts.
+    pub clients: Vec<Client>,
+    /// What browsers are served.
+    pub browsers: Browsers,
+}
+
+/// Lets callers in, and strangers not.
+#[derive(Debug)]
+pub struct Access {
+    clock: Clock,
+    clients: Vec<Client>,
+    browsers: Browsers,
+    kept: Mutex<Kept>,
+    failures: Mutex<Failures>,
+    reloaded: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What the files said when they were last in order.
+#[derive(Debug)]
+struct Kept {
+    local_file: Looked,
+    local: Option<[u8; 32]>,
+    tokens_file: Looked,
+    tokens: Tokens,
+    /// Of the text last read, good or bad.
+    seen: [u8; 32],
+}
+
+/// Why the API cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The file of the token of `local` is in the way.
+    Local(PathBuf, io::Error),
+    /// The file of tokens is.
+    Tokens(EditError),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(file, error) => write!(f, "admin token {}: {error}", file.display()),
+            Self::Tokens(error) => write!(f, "admin tokens: {error}"),
+        }
+    }
+}
+
+/// Somebody who is not known. What he is told leaks nothing: only who has shown a token that was once right, or a certificate
+/// of the right authority, is told more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Stranger {
+    /// He has shown nothing.
+    Nothing,
+    /// What he has shown opens nothing.
+    Unknown,
+    /// His token was right and its time is over.
+    Expired {
+        /// Its name.
+        name: String,
+        /// When that was.
+        at: Timestamp,
+    },
+    /// The right authority has issued his certificate, and no client has its name.
+    Unnamed(Vec<String>),
+    /// His certificate has ended since he connected.
+    CertificateExpired(Timestamp),
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str(
+                "this call needs a token: send it as \"Authorization: Bearer <token>\"; nearside token add makes one",
+            ),
+            Self::Unknown => f.write_str("this token opens nothing: it is not known, or was removed"),
+            Self::Expired { name, at } => write!(f, "the token {name:?} expired at {at}"),
+            Self::Unnamed(names) if names.is_empty() => {
+                f.write_str("the certificate has neither a DNS name nor a URI nor a common name")
+            }
+            Self::Unnamed(names) => {
+                write!(f, "no [[admin.clients]] has a name of this certificate: {}", names.join(", "))
+            }
+            Self::CertificateExpired(at) => write!(f, "the certificate expired at {at}"),
+        }
+    }
+}
+
+impl Access {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// If one is broken, or others than its owner can read it.
+    pub fn open(rules: Rules, clock: Clock) -> Result<Self, OpenError> {
+        let Rules { token_file, tokens_file, clients, browsers } = rules;
+        let local = Token::read_or_create(&token_file)
+            .map_err(|error| OpenError::Local(token_file.clone(), error))?
+            .digest();
+        let tokens = edit::read(&tokens_file).map_err(OpenError::Tokens)?;
+        let kept = Kept {
+            local_file: Looked::new(token_file),
+            local: Some(local),
+            tokens_file: Looked::new(tokens_file),
+            tokens,
+            seen: digest(""),
+        };
+        let access = Self {
+            clock,
+            clients,
+            browsers,
+            kept: Mutex::new(kept),
+            failures: Mutex::default(),
+            reloaded: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        };
+        access.lock().look(true, &access);
+        access.reloaded.store(0, Relaxed);
+        access.refused.store(0, Relaxed);
+        Ok(access)
+    }
+
+    /// What browsers are served.
+    #[must_use]
+    pub const fn browsers(&self) -> &Browsers {
+        &self.browsers
+    }
+
+    /// Reads the files again; those that have not changed only if told to.
+    pub fn reload(&self, even_unchanged: bool) {
+        self.lock().look(even_unchanged, self);
+    }
+
+    /// Readings of the changed file of tokens that were taken over, and that were not.
+    #[must_use]
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.reloaded.load(Relaxed), self.refused.load(Relaxed))
+    }
+
+    /// Who calls. A token counts before a certificate: whoever sends one means it.
+    ///
+    /// # Errors
+    /// That nobody knows him.
+    pub fn who(&self, peer: &Peer, headers: &HeaderMap) -> Result<Caller, Stranger> {
+        let mut written = headers.get_all(AUTHORIZATION).iter();
+        if let Some(first) = written.next() {
+            let token = first.to_str().ok().and_then(bearer).filter(|_| written.next().is_none());
+            return self.by_token(token.ok_or(Stranger::Unknown)?);
+        }
+        let Some(shown) = &peer.certificate else { return Err(Stranger::Nothing) };
+        if shown.not_after <= self.clock.wall() {
+            return Err(Stranger::CertificateExpired(shown.not_after));
+        }
+        certificate::caller(&self.clients, shown).ok_or_else(|| Stranger::Unnamed(shown.names.clone()))
+    }
+
+    /// Whether that caller would still be let in, with the same role and scope: for answers that have no end, such as streams of
+    /// events, to be asked every second. What a certificate says is looked at when a request comes.
+    #[must_use]
+    pub fn still_knows(&self, caller: &Caller) -> bool {
+        if caller.how == How::Certificate {
+            return true;
+        }
+        let mut kept = self.lock();
+        kept.look(false, self);
+        if caller.name == LOCAL {
+            return kept.local.is_some();
+        }
+        let now = self.clock.wall();
+        kept.tokens.entries.iter().any(|entry| entry.caller() == *caller && !entry.is_expired(now))
+    }
+
+    /// Counts a stranger, tells the log, and says how he is answered.
+    pub fn failed(&self, address: IpAddr, stranger: &Stranger) -> Verdict {
+        let verdict =
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).fail(address, self.clock.now());
+        match verdict {
+            Verdict::Plain => tracing::warn!(%address, why = %stranger, "a call of the admin API by nobody"),
+            Verdict::Wait { after, is_first: true } => tracing::warn!(
+                %address, why = %stranger, wait = %after,
+                "too many calls of the admin API by nobody; until the wait is over they are answered 429 and not logged"
+            ),
+            Verdict::Wait { .. } => {}
+        }
+        verdict
+    }
+
+    fn by_token(&self, secret: &str) -> Result<Caller, Stranger> {
+        let mut kept = self.lock();
+        // Two looks at the files' times: what was added opens at once, what was removed opens nothing, and that even where the system
+        // tells nobody that a file has changed.
+        kept.look(false, self);
+        let presented = digest(secret);
+        let entry = kept.tokens.find(&presented);
+        let is_local = kept.local.is_some_and(|local| local.ct_eq(&presented).into());
+        if is_local {
+            let name = LOCAL.to_owned();
+            return Ok(Caller { name, role: Role::Admin, scope: Scope::Everywhere, how: How::Token });
+        }
+        let entry = entry.ok_or(Stranger::Unknown)?;
+        match entry.expires_at {
+            Some(at) if entry.is_expired(self.clock.wall()) => {
+                Err(Stranger::Expired { name: entry.name.clone(), at })
+            }
+            _ => Ok(entry.caller()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token in an `Authorization` field.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+impl Kept {
+    /// Looks at the files. What is broken changes nothing and is told; what is gone opens nothing any more.
+    fn look(&mut self, even_unchanged: bool, access: &Access) {
+        let now = access.clock.wall();
+        let file = self.local_file.file().display().to_string();
+        match self.local_file.look(even_unchanged, now) {
+            Look::Same => {}
+            Look::Text(text) if text.trim().is_empty() => {
+                tracing::error!(%file, "the admin token's file is empty; the former token stays in force");
+            }
+            Look::Text(text) => self.local = Some(digest(text.trim())),
+            Look::Absent => {
+                self.local = None;
+                tracing::warn!(%file, "the admin token's file is gone; its token opens nothing until it is back");
+            }
+            Look::Unreadable(problem) => {
+                tracing::error!(%file, %problem, "the admin token's file is refused; the former token stays in force");
+            }
+        }
+        let file = self.tokens_file.file().to_owned();
+        let text = match self.tokens_file.look(even_unchanged, now) {
+            Look::Same => return,
+            Look::Text(text) => text,
+            Look::Absent => String::new(),
+            Look::Unreadable(problem) => {
+                access.refused.fetch_add(1, Relaxed);
+                let file = file.display();
+                return tracing::error!(%file, %problem, "the tokens are refused; the former ones stay in force");
+            }
+        };
+        let seen = digest(&text);
+        if std::mem::replace(&mut self.seen, seen) == seen && !even_unchanged {
+            return;
+        }
+        match Tokens::parse(&file, &text) {
+            Ok(tokens) => {
+                access.reloaded.fetch_add(1, Relaxed);
+                if tokens.entries != self.tokens.entries {
+                    tracing::info!(file = %file.display(), tokens = tokens.entries.len(), "tokens reloaded");
+                }
+                self.tokens = tokens;
+            }
+            Err(findings) => {
+                access.refused.fetch_add(1, Relaxed);
+                findings.iter().for_each(|finding| tracing::error!("{finding}"));
+                tracing::error!(file = %file.display(), "the tokens are refused; the former ones stay in force");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

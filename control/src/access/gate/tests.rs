@@ -1,0 +1,182 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use axum::http::HeaderValue;
+
+use super::*;
+use crate::access::edit::Editor;
+
+struct House {
+    folder: tempfile::TempDir,
+    access: Access,
+}
+
+fn house() -> House {
+    let folder = tempfile::TempDir::new().unwrap();
+    let client = Client { name: "ops.example".to_owned(), role: Role::Operator, scope: Scope::Everywhere };
+    let rules = Rules {
+        token_file: folder.path().join("admin.token"),
+        tokens_file: folder.path().join("tokens.toml"),
+        clients: vec![client],
+        browsers: Browsers::default(),
+    };
+    let access = Access::open(rules, Clock::start()).unwrap();
+    House { folder, access }
+}
+
+impl House {
+    fn add(&self, name: &str, lifetime_seconds: i64) -> Token {
+        let now = Timestamp::now();
+        let expires_at = Timestamp::from_second(now.as_second() + lifetime_seconds).unwrap();
+        let editor = Editor::open(&self.folder.path().join("tokens.toml")).unwrap();
+        editor.add(name, Role::Operator, None, Some(expires_at), now).unwrap()
+    }
+
+    fn local(&self) -> String {
+        fs::read_to_string(self.folder.path().join("admin.token")).unwrap().trim().to_owned()
+    }
+
+    fn who(&self, values: &[&str]) -> Result<Caller, Stranger> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        let peer = Peer { address: "127.0.0.1".parse().unwrap(), certificate: None };
+        self.access.who(&peer, &headers)
+    }
+
+    fn by(&self, token: &str) -> Result<Caller, Stranger> {
+        self.access.reload(false);
+        self.who(&[&format!("Bearer {token}")])
+    }
+}
+
+#[test]
+fn the_token_of_the_first_start_is_an_admins() {
+    let house = house();
+    let caller = house.by(&house.local()).unwrap();
+    assert_eq!((caller.name.as_str(), caller.role, caller.how), (LOCAL, Role::Admin, How::Token));
+    assert_eq!(house.who(&[&format!("bearer   {}", house.local())]).unwrap(), caller, "schemes have no case");
+}
+
+#[test]
+fn what_is_forged_opens_nothing() {
+    let house = house();
+    let ann = house.add("ann", 100);
+    assert_eq!(house.by(ann.reveal()).unwrap().name, "ann");
+    let secret = ann.reveal().to_owned();
+    let mut flipped = secret.clone().into_bytes();
+    flipped[20] ^= 1;
+    let file = fs::read_to_string(house.folder.path().join("tokens.toml")).unwrap();
+    let hash = file.split("sha256 = \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    for forged in [
+        "".to_owned(),
+        "x".to_owned(),
+        String::from_utf8(flipped).unwrap(),
+        secret[..secret.len() - 1].to_owned(),
+        format!("{secret}0"),
+        secret.to_uppercase(),
+        secret.trim_start_matches("nearside_").to_owned(),
+        hash,
+        "0".repeat(64),
+        "x".repeat(100_000),
+    ] {
+        assert_eq!(house.by(&forged), Err(Stranger::Unknown), "{forged:.80}");
+    }
+    for value in ["Basic eDp5", "Bearer", "Bearer ", &secret, &format!("Token {secret}")] {
+        assert_eq!(house.who(&[value]), Err(Stranger::Unknown), "{value}");
+    }
+    let twice = format!("Bearer {secret}");
+    assert_eq!(house.who(&[&twice, &twice]), Err(Stranger::Unknown), "which one would be meant?");
+    assert_eq!(house.who(&[]), Err(Stranger::Nothing));
+}
+
+#[test]
+fn an_expired_token_is_told_apart_and_only_to_who_has_it() {
+    let house = house();
+    let ann = house.add("ann", -1);
+    assert!(matches!(house.by(ann.reveal()), Err(Stranger::Expired { name, .. }) if name == "ann"));
+    assert_eq!(house.by("ann"), Err(Stranger::Unknown));
+}
+
+#[test]
+fn what_changes_is_taken_over_and_what_is_broken_is_not() {
+    let house = house();
+    let tokens = house.folder.path().join("tokens.toml");
+    let (ann, bob) = (house.add("ann", 100), house.add("bob", 100));
+    assert!(house.by(ann.reveal()).is_ok() && house.by(bob.reveal()).is_ok());
+    Editor::open(&tokens).unwrap().remove("ann").unwrap();
+    assert_eq!(house.by(ann.reveal()), Err(Stranger::Unknown));
+    let caller = house.by(bob.reveal()).unwrap();
+    assert!(house.access.still_knows(&caller));
+    assert!(!house.access.still_knows(&Caller { name: "ann".to_owned(), ..caller.clone() }));
+    assert!(!house.access.still_knows(&Caller { role: Role::Admin, ..caller.clone() }));
+    let good = fs::read_to_string(&tokens).unwrap();
+    fs::write(&tokens, "[[tokens]]\nname = 1").unwrap();
+    assert!(house.by(bob.reveal()).is_ok(), "a slip of the pen locks nobody out");
+    fs::write(&tokens, good).unwrap();
+    fs::set_permissions(&tokens, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(house.by(bob.reveal()).is_ok());
+    assert!(house.access.reloads().1 >= 2);
+    fs::remove_file(&tokens).unwrap();
+    assert_eq!(house.by(bob.reveal()), Err(Stranger::Unknown), "what is gone opens nothing");
+    assert!(!house.access.still_knows(&caller));
+
+    let local = house.folder.path().join("admin.token");
+    let before = house.local();
+    fs::write(&local, "another\n").unwrap();
+    assert_eq!(house.by(&before), Err(Stranger::Unknown));
+    assert!(house.by("another").is_ok());
+    fs::write(&local, "\n").unwrap();
+    assert!(house.by("another").is_ok(), "an empty file opens nothing, and the former stays");
+    assert_eq!(house.who(&["Bearer "]), Err(Stranger::Unknown));
+    fs::remove_file(&local).unwrap();
+    assert_eq!(house.by("another"), Err(Stranger::Unknown));
+}
+
+#[test]
+fn what_is_exposed_or_broken_does_not_start() {
+    for name in ["admin.token", "tokens.toml"] {
+        let house = house();
+        house.add("ann", 100);
+        let file = house.folder.path().join(name);
+        let rules = || Rules {
+            token_file: house.folder.path().join("admin.token"),
+            tokens_file: house.folder.path().join("tokens.toml"),
+            clients: Vec::new(),
+            browsers: Browsers::default(),
+        };
+        assert!(Access::open(rules(), Clock::start()).is_ok());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let said = Access::open(rules(), Clock::start()).unwrap_err().to_string();
+        assert!(said.contains(name) && said.contains("chmod 600"), "{said}");
+    }
+}
+
+#[test]
+fn a_certificate_counts_where_no_token_is_sent() {
+    use super::certificate::ClientNames;
+    let house = house();
+    let shown = |names: &[&str], seconds: i64| Peer {
+        address: "192.0.2.1".parse().unwrap(),
+        certificate: Some(ClientNames {
+            names: names.iter().map(ToString::to_string).collect(),
+            not_after: Timestamp::from_second(Timestamp::now().as_second() + seconds).unwrap(),
+        }),
+    };
+    let none = HeaderMap::new();
+    let caller = house.access.who(&shown(&["ops.example"], 100), &none).unwrap();
+    assert_eq!(
+        (caller.name.as_str(), caller.role, caller.how),
+        ("ops.example", Role::Operator, How::Certificate)
+    );
+    let ended = house.access.who(&shown(&["ops.example"], -1), &none);
+    assert!(matches!(ended, Err(Stranger::CertificateExpired(_))));
+    let other = house.access.who(&shown(&["other.example"], 100), &none).unwrap_err();
+    assert!(other.to_string().contains("other.example"), "{other}");
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer wrong"));
+    assert_eq!(house.access.who(&shown(&["ops.example"], 100), &headers), Err(Stranger::Unknown));
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", house.local())).unwrap());
+    assert_eq!(house.access.who(&shown(&["ops.example"], 100), &headers).unwrap().name, LOCAL);
+}

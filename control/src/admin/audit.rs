@@ -1,0 +1,86 @@
+//! `/v1/audit`: who changed what, when and why; every line with its place in a chain of hashes.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use super::problem::Problem;
+use crate::changes::Line;
+use crate::journal::{Entry, Written};
+
+/// Changes that are told at once, unless somebody says how many.
+const USUAL: usize = 100;
+const MOST: usize = 1000;
+
+/// A part of the audit.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Audit {
+    /// The newest line: its number and its hash. Kept elsewhere, it proves later that nothing before it was changed.
+    pub anchor: String,
+    /// Oldest first.
+    pub changes: Vec<Audited>,
+}
+
+/// A change.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Audited {
+    /// Its number; `after` takes it.
+    pub seq: u64,
+    /// The hash of its line, which has the hash of the one before it.
+    pub hash: String,
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub author: String,
+    /// In which role.
+    pub role: String,
+    /// Why.
+    pub reason: String,
+    /// What.
+    #[serde(flatten)]
+    pub change: Line,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    after: Option<u64>,
+    last: Option<usize>,
+}
+
+pub(super) async fn list(
+    State(admin): Shared,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Audit>, Problem> {
+    let Query(Wanted { after, last }) = wanted.map_err(|refused| {
+        Problem::field("bad-query", "query", refused.body_text(), serde_json::json!("?after=812&last=100"))
+    })?;
+    let last = last.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&last) {
+        let detail = format!("from 1 to {MOST} changes are told at once");
+        return Err(Problem::field("bad-query", "last", detail, serde_json::json!("?last=100")));
+    }
+    let Some(history) = admin.changes.history().cloned() else {
+        let detail = "this edge keeps no changes; admin.state names the folder for them";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no-audit", detail));
+    };
+    let head = history.head();
+    // Lines are not only changes: a few more are read than are asked for.
+    let from = after.unwrap_or_else(|| head.seq.saturating_sub(last as u64));
+    let read = tokio::task::spawn_blocking(move || history.read(from, last)).await;
+    let read = read
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", error.to_string()))?
+        .map_err(|broken| {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken-audit", broken.to_string())
+        })?;
+    let told = |written: Written<Line>| {
+        let Entry { time, author, role, reason, data } = written.entry;
+        let (seq, hash) = (written.stamp.seq, written.stamp.hash.to_string());
+        Audited { seq, hash, time, author, role, reason, change: data }
+    };
+    Ok(Json(Audit { anchor: head.to_string(), changes: read.into_iter().map(told).collect() }))
+}

@@ -1,0 +1,112 @@
+//! On which conditions a change is made: what every call that changes something may say beside the change itself. [`super`]
+//! lists them.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::header::IF_MATCH;
+use axum::http::request::Parts;
+use serde::Deserialize;
+
+use super::problem::Problem;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The longest key, in bytes.
+const MAX_KEY_BYTES: usize = 128;
+
+/// The conditions of a change.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conditions {
+    pub(super) dry_run: bool,
+    pub(super) volatile: bool,
+    /// The table version whose guard is overruled.
+    pub(super) force: Option<u64>,
+    /// The table version that must be in force.
+    pub(super) expects: Option<u64>,
+    pub(super) key: Option<String>,
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    dry_run: Option<String>,
+    volatile: Option<String>,
+    force: Option<u64>,
+    reason: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Conditions {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(said) = Query::<Said>::from_request_parts(parts, state).await.map_err(|refused| {
+            let example = serde_json::json!("?dry_run=1&force=12&volatile=1&reason=new%20region");
+            Problem::field("bad-query", "query", refused.body_text(), example)
+        })?;
+        Ok(Self {
+            dry_run: flag("dry_run", said.dry_run.as_deref())?,
+            volatile: flag("volatile", said.volatile.as_deref())?,
+            force: said.force,
+            expects: expected(parts)?,
+            key: key(parts)?,
+            reason: said.reason,
+        })
+    }
+}
+
+impl Conditions {
+    /// Why, where that must be in the query.
+    pub(super) fn reason(&self) -> Result<String, Problem> {
+        sound_reason(self.reason.as_deref().unwrap_or_default())
+    }
+}
+
+/// Why somebody changes something, if it is a reason.
+pub(super) fn sound_reason(reason: &str) -> Result<String, Problem> {
+    if reason.trim().is_empty() || reason.len() > 1000 {
+        let detail = "say why in 1 to 1000 characters: whoever looks at it at night will ask";
+        return Err(Problem::field("missing-reason", "reason", detail, serde_json::json!("new region")));
+    }
+    Ok(reason.to_owned())
+}
+
+fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
+    match value {
+        None | Some("0" | "false") => Ok(false),
+        Some("" | "1" | "true") => Ok(true),
+        Some(other) => {
+            let detail = format!("{other:?} is neither yes nor no");
+            Err(Problem::field("bad-query", name, detail, serde_json::json!(format!("?{name}=1"))))
+        }
+    }
+}
+
+/// `"12"`, as table versions are tagged. Several, or any at all, are no condition that a careful writer means.
+fn expected(parts: &Parts) -> Result<Option<u64>, Problem> {
+    let mut fields = parts.headers.get_all(IF_MATCH).iter();
+    let Some(field) = fields.next() else { return Ok(None) };
+    let version = field.to_str().ok().and_then(|tag| tag.trim().trim_matches('"').parse().ok());
+    match version {
+        Some(version) if fields.next().is_none() => Ok(Some(version)),
+        _ => {
+            let detail =
+                "it is the version of the table that the change is meant for, as in an answer's ETag";
+            Err(Problem::field("bad-condition", "If-Match", detail, serde_json::json!("If-Match: \"12\"")))
+        }
+    }
+}
+
+fn key(parts: &Parts) -> Result<Option<String>, Problem> {
+    let mut fields = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(field) = fields.next() else { return Ok(None) };
+    let key = field.to_str().ok().map(|key| key.trim().trim_matches('"'));
+    match key {
+        Some(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES && fields.next().is_none() => {
+            Ok(Some(key.to_owned()))
+        }
+        _ => {
+            let detail = format!("a key has 1 to {MAX_KEY_BYTES} visible characters, and there is one");
+            let example = serde_json::json!("Idempotency-Key: 6f1c2f9e");
+            Err(Problem::field("bad-key", "Idempotency-Key", detail, example))
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `/v1/drill`: a region that looks dead to some, on purpose and for a while.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::{Extension, Json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use steer::Span;
+
+use super::Shared;
+use super::conditions::{Conditions, sound_reason};
+use super::extract::Body;
+use super::orders::carry_out;
+use super::problem::Problem;
+use crate::access::{Action, Caller};
+use crate::changes::{Made, What};
+use crate::drill::{Drill, DrillDraft};
+
+/// The drill that runs.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Drilled {
+    /// `None` if none does.
+    pub drill: Option<Drill>,
+}
+
+/// A drill as it is asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// The region that shall look dead.
+    region: String,
+    /// To this percentage of the keys, above 0 and up to 100.
+    percent: f64,
+    /// For how long.
+    #[serde(rename = "for")]
+    lasts: Span,
+    /// Why.
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) fn example() -> Value {
+    json!({"region": "eu-west", "percent": 10, "for": "5m", "reason": "is us-east warm enough?"})
+}
+
+pub(super) async fn show(State(admin): Shared) -> Json<Drilled> {
+    let snapshot = admin.publisher.snapshot();
+    Json(Drilled { drill: snapshot.drill.as_deref().cloned() })
+}
+
+pub(super) async fn begin(
+    State(admin): Shared,
+    Extension(caller): Extension<Caller>,
+    conditions: Conditions,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Wanted { region, percent, lasts, reason } = body.read(example)?;
+    let reason = sound_reason(&reason)?;
+    let action = Action::Drill { region: &region.clone() };
+    let draft = DrillDraft { region, percent, lasts, author: caller.name.clone(), reason: reason.clone() };
+    let order = (What::Drill(draft), reason);
+    let outcome = carry_out(&admin, &caller, action, conditions, order).await?;
+    outcome.answer(&admin, |done| {
+        let drill = match &done.made {
+            Made::Drill(drill) => Some(Drill::clone(drill)),
+            _ => None,
+        };
+        Ok(Drilled { drill })
+    })
+}
+
+pub(super) async fn end(
+    State(admin): Shared,
+    Extension(caller): Extension<Caller>,
+    conditions: Conditions,
+) -> Result<Response, Problem> {
+    let reason = conditions.reason()?;
+    let running = admin.publisher.snapshot().drill.clone();
+    let region = running.map_or_else(String::new, |drill| drill.region.clone());
+    let action = Action::Drill { region: &region };
+    let outcome = carry_out(&admin, &caller, action, conditions, (What::EndDrill, reason)).await?;
+    outcome.answer(&admin, |_| Ok(Drilled { drill: None }))
+}

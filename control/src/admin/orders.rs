@@ -1,0 +1,182 @@
+//! From a call to an order, and from what became of it to an answer.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use super::conditions::Conditions;
+use super::overrides;
+use super::problem::Problem;
+use crate::access::{Action, Caller};
+use crate::changes::{Done, Key, Order, Refused, What};
+use crate::effect::Effect;
+use crate::journal::Digest;
+use crate::overlay::PatchRefused;
+
+/// What became of a call that wants a change.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Nothing, as it wished: what would have.
+    Told(Box<Told>),
+    /// It is in force.
+    Done(Arc<Done>),
+}
+
+/// What a change would do.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Told {
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// The table version in force: what `force` and `If-Match` name.
+    pub version: u64,
+    /// What it would do.
+    #[serde(flatten)]
+    pub effect: Effect,
+}
+
+/// The answer to a change that is in force: what it was made to, and whether it will be remembered.
+#[derive(Debug, Serialize)]
+pub(super) struct Carried<T> {
+    #[serde(flatten)]
+    pub(super) shown: T,
+    /// The overlay's number.
+    pub(super) overlay: u64,
+    /// Whether a restart remembers it.
+    pub(super) persisted: bool,
+    /// Where it stands in the audit: what `nearside audit verify --anchor` takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) anchor: Option<String>,
+    /// What to know about that.
+    pub(super) note: &'static str,
+}
+
+const BUSY_SECONDS: &str = "1";
+const KEPT: &str = "in force and kept: a restart remembers it";
+const NOT_KEPT: &str = "in force and not kept: a restart forgets it";
+
+/// Has a change made, or tells what it would do.
+pub(super) async fn carry_out(
+    admin: &Arc<Admin>,
+    caller: &Caller,
+    action: Action<'_>,
+    conditions: Conditions,
+    (what, reason): (What, String),
+) -> Result<Outcome, Problem> {
+    caller.may(action)?;
+    let key = conditions.key.map(|key| Key {
+        name: format!("{}/{key}", caller.name),
+        order: Digest::of(format!("{what:?} {reason:?} {:?}", conditions.force).as_bytes()),
+    });
+    let order = Order {
+        what,
+        author: caller.name.clone(),
+        role: caller.role.as_str().to_owned(),
+        reason,
+        expects: conditions.expects,
+        forces: conditions.force,
+        volatile: conditions.volatile,
+        key,
+    };
+    if conditions.dry_run {
+        let changes = admin.changes.clone();
+        // A large table takes milliseconds to compile; the other calls need not wait for it.
+        let effect = tokio::task::spawn_blocking(move || changes.preview(&order)).await;
+        let effect = effect
+            .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", error.to_string()))?
+            .map_err(|refused| problem(admin, refused))?;
+        let version = admin.publisher.snapshot().version.about.version;
+        return Ok(Outcome::Told(Box::new(Told { dry_run: true, version, effect })));
+    }
+    admin.changes.submit(order).await.map(Outcome::Done).map_err(|refused| problem(admin, refused))
+}
+
+impl Outcome {
+    /// The answer: what would be, or what the change was made to.
+    pub(super) fn answer<T: Serialize>(
+        self,
+        admin: &Admin,
+        show: impl FnOnce(&Done) -> Result<T, Problem>,
+    ) -> Result<Response, Problem> {
+        match self {
+            Self::Told(told) => Ok(Json(told).into_response()),
+            Self::Done(done) => {
+                let carried = Carried {
+                    shown: show(&done)?,
+                    overlay: admin.publisher.snapshot().overlay.number,
+                    persisted: done.kept.is_some(),
+                    anchor: done.kept.map(|stamp| stamp.to_string()),
+                    note: if done.kept.is_some() { KEPT } else { NOT_KEPT },
+                };
+                Ok((tag(done.version), Json(carried)).into_response())
+            }
+        }
+    }
+}
+
+/// The table version in force, as a condition names it.
+pub(super) fn tag(version: u64) -> [(HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{version}\""))]
+}
+
+/// Why an order is not carried out.
+fn problem(admin: &Admin, refused: Refused) -> Problem {
+    match refused {
+        Refused::Table(findings) => {
+            let detail = format!("the table has {} mistakes; the running one stays in force", findings.len());
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-table", detail).with_findings(findings)
+        }
+        Refused::UnknownVersion(version) => {
+            let known = admin.changes.known();
+            let oldest = known.versions().next().map_or(0, |known| known.about.version);
+            let detail = format!("no version {version} is held; the oldest is {oldest}");
+            Problem::new(StatusCode::NOT_FOUND, "unknown-version", detail)
+        }
+        Refused::Patch(PatchRefused::Unknown(target)) => overrides::unknown(admin, &target),
+        Refused::Patch(PatchRefused::Field { field, detail }) => {
+            Problem::field("bad-value", field, detail, overrides::example())
+        }
+        Refused::Patch(refused @ PatchRefused::TooMany) => {
+            Problem::new(StatusCode::CONFLICT, "too-many-overrides", refused.to_string())
+        }
+        Refused::Drill(refused) => {
+            Problem::field("bad-drill", refused.field(), refused.to_string(), super::drill::example())
+        }
+        Refused::NoDrill => Problem::new(StatusCode::CONFLICT, "no-drill", "no drill runs"),
+        Refused::Moved { expected, current } => {
+            let detail =
+                format!("the table in force is version {current}, not {expected}: look again, then decide");
+            Problem::new(StatusCode::PRECONDITION_FAILED, "moved", detail)
+        }
+        Refused::Guarded { version, violations } => {
+            let what: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            let detail = format!(
+                "it would take away more than is taken away unawares: {}; if it is meant, say force={version}",
+                what.join("; ")
+            );
+            Problem::new(StatusCode::CONFLICT, "guarded", detail).with_violations(version, violations)
+        }
+        Refused::KeyReused => {
+            let detail = "this Idempotency-Key came before, with another change";
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
+        }
+        Refused::NotKept { is_full, problem } => {
+            let status = match is_full {
+                true => StatusCode::INSUFFICIENT_STORAGE,
+                false => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            let detail = format!(
+                "nothing was changed, for it could not be kept ({problem}); with volatile=1 it is made and a restart forgets it"
+            );
+            Problem::new(status, "not-kept", detail)
+        }
+        Refused::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many changes at once")
+            .retry_after(BUSY_SECONDS),
+        Refused::Stopping => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this edge takes no changes any more")
+        }
+    }
+}

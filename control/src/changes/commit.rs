@@ -1,0 +1,307 @@
+//! The thread that makes changes: batch by batch, first written, then in force, then answered.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{broadcast, oneshot};
+
+use super::keys::Keys;
+use super::known::{Known, KnownVersion, Text};
+use super::order::{Done, Made, Order, Refused, What};
+use super::record::{Kept, KeptVersion, Line, Recorded};
+use super::staged::Staged;
+use super::{Job, Keeping};
+use crate::journal::{Digest, Entry, Stamp};
+use crate::publisher::{Publisher, Step};
+
+/// Orders that share a write.
+const MAX_BATCH: usize = 256;
+/// Changes that are in force and not yet written.
+const MAX_LATE: usize = 1024;
+/// Checkpoints are this edge's own work.
+const OWN_NAME: &str = "nearside";
+
+pub(super) struct Commit {
+    publisher: Arc<Publisher>,
+    keeping: Keeping,
+    known: Arc<Mutex<Known>>,
+    events: broadcast::Sender<Arc<Done>>,
+    keys: Keys,
+    /// What is in force and could not be written, oldest first.
+    late: VecDeque<Unwritten>,
+}
+
+/// A change before it is written.
+#[derive(Clone, Debug)]
+pub(super) struct Unwritten {
+    pub(super) entry: Entry<Line>,
+    /// The table's, if it is one.
+    pub(super) text: Option<Arc<str>>,
+}
+
+/// An order that stands, and who waits for it.
+struct Ready {
+    order: Order,
+    done: oneshot::Sender<Result<Arc<Done>, Refused>>,
+    step: Step,
+    made: Made,
+    version: u64,
+    unwritten: Unwritten,
+}
+
+/// Why nothing was written.
+struct NotWritten {
+    is_full: bool,
+    problem: String,
+}
+
+impl Commit {
+    /// `first` are changes that are in force already.
+    pub(super) fn new(
+        publisher: Arc<Publisher>,
+        keeping: Keeping,
+        known: Arc<Mutex<Known>>,
+        events: broadcast::Sender<Arc<Done>>,
+        keys: Keys,
+        first: Option<Unwritten>,
+    ) -> Self {
+        Self { publisher, keeping, known, events, keys, late: first.into_iter().collect() }
+    }
+
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        self.catch_up();
+        while let Ok(job) = jobs.recv() {
+            let mut batch = vec![job];
+            batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
+            self.commit(batch);
+            self.tidy();
+        }
+        self.catch_up();
+    }
+
+    fn commit(&mut self, batch: Vec<Job>) {
+        let mut ready = self.stage(batch);
+        if ready.is_empty() {
+            return;
+        }
+        match self.write(&ready.iter().map(|ready| ready.unwritten.clone()).collect::<Vec<_>>()) {
+            Ok(stamps) => self.adopt(ready, &stamps.into_iter().map(Some).collect::<Vec<_>>()),
+            Err(NotWritten { is_full, problem }) => {
+                let may_be_forgotten =
+                    |ready: &Ready| ready.order.volatile || matches!(self.keeping, Keeping::Nowhere);
+                let (volatile, others): (Vec<_>, Vec<_>) = ready.drain(..).partition(may_be_forgotten);
+                for refused in others {
+                    let problem = problem.clone();
+                    let _ = refused.done.send(Err(Refused::NotKept { is_full, problem }));
+                }
+                // Those before them do not take effect after all.
+                let jobs = volatile.into_iter().map(|Ready { order, done, .. }| Job { order, done });
+                let ready = self.stage(jobs.collect());
+                self.remember(ready.iter().map(|ready| ready.unwritten.clone()));
+                let unkept = vec![None; ready.len()];
+                self.adopt(ready, &unkept);
+            }
+        }
+    }
+
+    /// Remembers what is in force and not written, until it can be.
+    fn remember(&mut self, unwritten: impl Iterator<Item = Unwritten>) {
+        if matches!(self.keeping, Keeping::Nowhere) {
+            return;
+        }
+        self.late.extend(unwritten.map(Unwritten::late));
+        let lost = self.late.len().saturating_sub(MAX_LATE);
+        if lost > 0 {
+            tracing::error!(lost, "changes that could not be written are forgotten by the journal");
+            self.late.drain(..lost);
+        }
+    }
+
+    /// Stages a batch; who is refused is told so.
+    fn stage(&self, batch: Vec<Job>) -> Vec<Ready> {
+        let mut staged = Staged::upon(&self.publisher, self.publisher.snapshot());
+        let mut ready: Vec<Ready> = Vec::with_capacity(batch.len());
+        for Job { order, done } in batch {
+            match self.stage_one(&mut staged, &ready, &order) {
+                Ok(Staging::New(new)) => {
+                    let (step, made, unwritten) = *new;
+                    let version = staged.version();
+                    ready.push(Ready { order, done, step, made, version, unwritten });
+                }
+                // Whoever asked may have left.
+                Ok(Staging::Known(known)) => drop(done.send(Ok(known))),
+                Err(refused) => drop(done.send(Err(refused))),
+            }
+        }
+        ready
+    }
+
+    fn stage_one(&self, staged: &mut Staged<'_>, ready: &[Ready], order: &Order) -> Result<Staging, Refused> {
+        if let Some(key) = &order.key {
+            if let Some(done) = self.keys.find(key)? {
+                return Ok(Staging::Known(done));
+            }
+            // The same order, twice in a batch: the second comes again and then finds the first.
+            if ready.iter().any(|ready| ready.order.key.as_ref().is_some_and(|other| other.name == key.name))
+            {
+                return Err(Refused::Busy);
+            }
+        }
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = match &self.keeping {
+            Keeping::Journal(_, texts) => Some(texts.reader()),
+            Keeping::Nowhere | Keeping::Broken(_) => None,
+        };
+        let text = |version: u64| {
+            let text = known().get(version).map(|known| known.text.clone());
+            text.and_then(|text| text.read(reader.as_ref()))
+        };
+        let (step, made) = staged.take(order, &text)?;
+        let unwritten = Unwritten::of(order, &step, &made, self.publisher.clock().wall());
+        Ok(Staging::New(Box::new((step, made, unwritten))))
+    }
+
+    /// Writes what is late, and then `new`. The places of the new ones.
+    fn write(&mut self, new: &[Unwritten]) -> Result<Vec<Stamp>, NotWritten> {
+        let (journal, texts) = match &mut self.keeping {
+            Keeping::Journal(journal, texts) => (journal, texts),
+            Keeping::Nowhere => {
+                return Err(NotWritten { is_full: false, problem: "nothing is kept".to_owned() });
+            }
+            Keeping::Broken(problem) => return Err(NotWritten { is_full: false, problem: problem.clone() }),
+        };
+        let all: Vec<&Unwritten> = self.late.iter().chain(new).collect();
+        let put: Vec<&str> = all.iter().filter_map(|unwritten| unwritten.text.as_deref()).collect();
+        if !put.is_empty() {
+            texts.put(&put).map_err(|error| NotWritten {
+                is_full: matches!(error, crate::journal::TextError::Full(_)),
+                problem: error.to_string(),
+            })?;
+        }
+        let entries: Vec<Entry<Line>> = all.iter().map(|unwritten| unwritten.entry.clone()).collect();
+        let mut stamps = journal
+            .append(&entries)
+            .map_err(|error| NotWritten { is_full: error.is_full(), problem: error.to_string() })?;
+        let late: Vec<Unwritten> = self.late.drain(..).collect();
+        let stamps = stamps.split_off(late.len());
+        if !late.is_empty() {
+            tracing::info!(changes = late.len(), "what could not be kept before is kept now");
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            for written in late {
+                if let Recorded::Table { about, text, .. } = written.entry.data.change {
+                    known.is_kept(about.version, text);
+                }
+            }
+        }
+        Ok(stamps)
+    }
+
+    /// Makes a batch current, and answers.
+    fn adopt(&mut self, ready: Vec<Ready>, stamps: &[Option<Stamp>]) {
+        let steps: Vec<Step> = ready.iter().map(|ready| ready.step.clone()).collect();
+        self.publisher.adopt(&steps);
+        for (ready, kept) in ready.into_iter().zip(stamps.iter().copied()) {
+            let Ready { order, done, made, version, unwritten, .. } = ready;
+            if let Recorded::Table { about, text, is_file } = &unwritten.entry.data.change {
+                let held = unwritten.text.clone().filter(|_| kept.is_none());
+                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                if *is_file {
+                    known.file = Some(about.fingerprint.clone());
+                }
+                known.add(KnownVersion {
+                    about: about.clone(),
+                    is_volatile: kept.is_none(),
+                    text: held.map_or(Text::Kept(*text), Text::Held),
+                });
+            }
+            let Order { author, reason, key, .. } = order;
+            let fact = Arc::new(Done { made, author, reason, version, kept });
+            if let Some(key) = key {
+                self.keys.add(key, fact.clone());
+            }
+            // Nobody may listen, and whoever asked may have left.
+            let _ = self.events.send(fact.clone());
+            let _ = done.send(Ok(fact));
+        }
+    }
+
+    /// Writes what is late, if the disk takes it by now.
+    fn catch_up(&mut self) {
+        if self.late.is_empty() || matches!(self.keeping, Keeping::Nowhere) {
+            return;
+        }
+        if let Err(NotWritten { problem, .. }) = self.write(&[]) {
+            tracing::error!(%problem, changes = self.late.len(), "changes are in force and not kept");
+        }
+    }
+
+    /// Begins a new segment where the journal wants one, and lets go of texts that nothing names.
+    fn tidy(&mut self) {
+        let Keeping::Journal(journal, texts) = &mut self.keeping else { return };
+        if !journal.wants_checkpoint() || !self.late.is_empty() {
+            return;
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let versions = known.versions().filter_map(|version| match version.text {
+            Text::Kept(text) => Some(KeptVersion { about: version.about.clone(), text }),
+            Text::Held(_) => None,
+        });
+        let state = Kept {
+            versions: versions.collect(),
+            file: known.file.clone(),
+            overlay: self.publisher.snapshot().overlay.saved(),
+            keys: self.keys.saved(),
+        };
+        let named: BTreeSet<Digest> = state.versions.iter().map(|version| version.text).collect();
+        let entry = Entry {
+            time: self.publisher.clock().wall(),
+            author: OWN_NAME.to_owned(),
+            role: OWN_NAME.to_owned(),
+            reason: "checkpoint".to_owned(),
+            data: state,
+        };
+        if let Err(error) = journal.checkpoint(&entry) {
+            return tracing::warn!(%error, "no checkpoint was written; the journal goes on without");
+        }
+        if let Err(error) = texts.collect(&named) {
+            tracing::warn!(%error, "table texts that nothing names stay");
+        }
+    }
+}
+
+/// What becomes of an order in a batch.
+enum Staging {
+    New(Box<(Step, Made, Unwritten)>),
+    /// It came before.
+    Known(Arc<Done>),
+}
+
+impl Unwritten {
+    fn of(order: &Order, step: &Step, made: &Made, time: jiff::Timestamp) -> Self {
+        let is_file = matches!(order.what, What::Publish { is_file: true, .. });
+        let mut text = None;
+        let change = match made {
+            Made::Table(about) => {
+                let written: Arc<str> = match step {
+                    Step::Table(version) => version.text.as_str().into(),
+                    _ => "".into(),
+                };
+                let digest = Digest::of(written.as_bytes());
+                text = Some(written);
+                Recorded::Table { about: about.clone(), text: digest, is_file }
+            }
+            Made::Override(set) => Recorded::Override { set: set.clone() },
+            Made::Drill(drill) => Recorded::Drill { drill: drill.clone() },
+            Made::DrillEnd(drill) => Recorded::DrillEnd { drill: drill.clone() },
+        };
+        let data = Line { change, key: order.key.clone(), late: false };
+        let (author, role, reason) = (order.author.clone(), order.role.clone(), order.reason.clone());
+        Self { entry: Entry { time, author, role, reason, data }, text }
+    }
+
+    fn late(mut self) -> Self {
+        self.entry.data.late = true;
+        self
+    }
+}

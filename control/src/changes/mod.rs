@@ -1,0 +1,165 @@
+//! How a change becomes what is in force, whoever wants it: an operator, a file, a guard.
+//!
+//! ```text
+//! order ─► staged  upon what the orders before it leave: compiled, resolved, guarded     else refused, nothing has changed
+//!       ─► kept    a batch of orders is one write to the journal and one fsync           else refused, nothing has changed
+//!       ─► adopted the publisher makes all of it current in one swap
+//!       ─► answered
+//! ```
+//! One thread does this, so that "upon what the orders before it leave" means something: two operators who both drain the last
+//! but one region do not both succeed. Orders that come while it writes wait and share the next write.
+//!
+//! What cannot be kept is not adopted, unless its order says that it may be forgotten: on a full disk a region can still be
+//! drained. Such changes are written as soon as the disk takes them.
+//!
+//! Left out: who may order what (`access`), and how orders are spelled (`admin`).
+
+mod commit;
+mod keys;
+mod known;
+mod order;
+mod record;
+mod restore;
+mod staged;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::{broadcast, oneshot};
+
+pub use known::{Known, KnownVersion};
+pub use order::{Done, Key, Made, Order, Refused, What};
+pub use record::{Kept, Line, Recorded};
+pub use start::{NotStarted, Start, Started, start};
+
+use crate::effect::{Effect, if_dead, preview};
+use crate::journal::{History, Journal, TextReader, Texts};
+use crate::publisher::{Publisher, Step};
+use crate::share::Samples;
+use commit::{Commit, Unwritten};
+use restore::Boot;
+use staged::Staged;
+
+/// Orders that wait. More than that are told to come again.
+const MAX_WAITING: usize = 1024;
+/// Events that somebody who listens may be behind.
+const MAX_BEHIND: usize = 1024;
+
+/// Where orders go. A clone is the same.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    publisher: Arc<Publisher>,
+    samples: Arc<Samples>,
+    orders: mpsc::SyncSender<Job>,
+    known: Arc<Mutex<Known>>,
+    events: broadcast::Sender<Arc<Done>>,
+    history: Option<History<Line>>,
+    texts: Option<TextReader>,
+}
+
+/// An order, and who waits for what becomes of it.
+struct Job {
+    order: Order,
+    done: oneshot::Sender<Result<Arc<Done>, Refused>>,
+}
+
+/// Where changes are kept.
+#[derive(Debug)]
+enum Keeping {
+    /// In a journal, and texts beside it.
+    Journal(Box<Journal<Line>>, Texts),
+    /// Nowhere, as this edge was told: a restart forgets everything.
+    Nowhere,
+    /// Where they should be kept they cannot, and why.
+    Broken(String),
+}
+
+impl Changes {
+    /// Starts the thread. It ends when the last clone is dropped; the journal is let go of then.
+    fn start(
+        publisher: Arc<Publisher>,
+        samples: Arc<Samples>,
+        keeping: Keeping,
+        boot: Boot,
+        first: Option<Unwritten>,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
+        let (orders, jobs) = mpsc::sync_channel(MAX_WAITING);
+        let (events, _) = broadcast::channel(MAX_BEHIND);
+        let (history, texts) = match &keeping {
+            Keeping::Journal(journal, texts) => (Some(journal.history()), Some(texts.reader())),
+            Keeping::Nowhere | Keeping::Broken(_) => (None, None),
+        };
+        let changes = Self {
+            publisher: publisher.clone(),
+            samples,
+            orders,
+            known: Arc::new(Mutex::new(boot.known)),
+            events: events.clone(),
+            history,
+            texts,
+        };
+        let known = changes.known.clone();
+        let commit = Commit::new(publisher, keeping, known, events, boot.keys, first);
+        let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || commit.run(&jobs))?;
+        Ok((changes, thread))
+    }
+
+    /// Has an order carried out. When this returns, it is in force, and kept if it says so.
+    ///
+    /// # Errors
+    /// Why not; then nothing has changed.
+    pub async fn submit(&self, order: Order) -> Result<Arc<Done>, Refused> {
+        let (done, answer) = oneshot::channel();
+        self.orders.try_send(Job { order, done }).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => Refused::Busy,
+            mpsc::TrySendError::Disconnected(_) => Refused::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// What an order would do, as things stand now. It takes as long as compiling a table does.
+    ///
+    /// # Errors
+    /// Why it would be refused; what only a guard refuses is part of the effect.
+    pub fn preview(&self, order: &Order) -> Result<Effect, Refused> {
+        let current = self.publisher.snapshot();
+        let staged = Staged::upon(&self.publisher, current.clone());
+        let (step, after) = staged.stage(order, &|version| self.text(version))?;
+        let mut effect = preview(&current, &after, &self.samples);
+        match &step {
+            Step::Drill(drill) => effect.violations = if_dead(&current, &drill.region),
+            Step::Table(_) => self.publisher.forget_unpublished(),
+            Step::Override(_) | Step::EndDrill => {}
+        }
+        Ok(effect)
+    }
+
+    /// What was published, and what is known of it.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The text of a published version, if it is still held.
+    #[must_use]
+    pub fn text(&self, version: u64) -> Option<Arc<str>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(version)?.text.clone();
+        known.read(self.texts.as_ref())
+    }
+
+    /// Tells of every change, once it is in force.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Arc<Done>> {
+        self.events.subscribe()
+    }
+
+    /// What was written to the journal, if there is one.
+    #[must_use]
+    pub const fn history(&self) -> Option<&History<Line>> {
+        self.history.as_ref()
+    }
+}

@@ -1,0 +1,138 @@
+//! What somebody wants changed, on which conditions, and what became of it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use steer::guard::Violation;
+
+use crate::document::Finding;
+use crate::drill::{Drill, DrillDraft, DrillRefused};
+use crate::journal::{Digest, Stamp};
+use crate::overlay::{Change, OverridePatch, PatchRefused};
+use crate::version::About;
+
+/// A change that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What.
+    pub what: What,
+    /// Who.
+    pub author: String,
+    /// In which role.
+    pub role: String,
+    /// Why.
+    pub reason: String,
+    /// The table version that he has seen; if another one is in force, he is told so instead.
+    pub expects: Option<u64>,
+    /// The table version whose guard he overrules.
+    pub forces: Option<u64>,
+    /// Whether it may be forgotten at a restart, if it cannot be kept.
+    pub volatile: bool,
+    /// By which it is known if it comes again.
+    pub key: Option<Key>,
+}
+
+/// What somebody wants changed.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// Another table.
+    Publish {
+        /// As written.
+        text: String,
+        /// What messages call it.
+        source: String,
+        /// Whether it was read from the table's file.
+        is_file: bool,
+    },
+    /// A former table again, as a new version.
+    Rollback {
+        /// Which.
+        version: u64,
+    },
+    /// An override.
+    Override(OverridePatch),
+    /// A drill, instead of the one that runs.
+    Drill(DrillDraft),
+    /// The end of the drill that runs.
+    EndDrill,
+}
+
+/// By which an order is known if it comes again.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Key {
+    /// Whose it is, and what he calls it.
+    pub name: String,
+    /// Of the whole order: a key does not stand for two.
+    pub order: Digest,
+}
+
+/// A change that is in force.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Done {
+    /// What came of it.
+    pub made: Made,
+    /// Who ordered it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// The table version in force since.
+    pub version: u64,
+    /// Where it stands in the journal; `None` if it is not kept.
+    pub kept: Option<Stamp>,
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Made {
+    /// A table is in force.
+    Table(About),
+    /// Overrides are.
+    Override(Box<Change>),
+    /// A drill runs.
+    Drill(Arc<Drill>),
+    /// A drill has ended before its time.
+    DrillEnd(Arc<Drill>),
+}
+
+/// Why an order is not carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refused {
+    /// The table is wrong.
+    Table(Vec<Finding>),
+    /// That version is not held.
+    UnknownVersion(u64),
+    /// The override makes no sense.
+    Patch(PatchRefused),
+    /// The drill makes no sense.
+    Drill(DrillRefused),
+    /// No drill runs.
+    NoDrill,
+    /// Another table is in force than the order expects, or forces.
+    Moved {
+        /// The one that the order names.
+        expected: u64,
+        /// The one in force.
+        current: u64,
+    },
+    /// It would take away more than a guard lets anybody take away unawares.
+    Guarded {
+        /// The table version to name if it is meant.
+        version: u64,
+        /// What it would take away.
+        violations: Vec<Violation>,
+    },
+    /// An order with the same key was another one.
+    KeyReused,
+    /// It cannot be kept.
+    NotKept {
+        /// Because there is no space.
+        is_full: bool,
+        /// In words.
+        problem: String,
+    },
+    /// Too many orders wait.
+    Busy,
+    /// This edge stops.
+    Stopping,
+}

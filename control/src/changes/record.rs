@@ -1,0 +1,83 @@
+//! What is written of a change, and of all changes before a point.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::order::{Done, Key};
+use crate::drill::Drill;
+use crate::journal::{Digest, Record};
+use crate::overlay::{Change, Saved};
+use crate::version::About;
+
+/// What a line of the journal says, beside who wrote it, when and why.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Line {
+    /// What was changed.
+    #[serde(flatten)]
+    pub change: Recorded,
+    /// By which its order is known if it comes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// It was in force before it could be written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+}
+
+/// What was changed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum Recorded {
+    /// A table came into force.
+    Table {
+        /// What is told about it.
+        about: About,
+        /// Its text.
+        text: Digest,
+        /// Whether it was read from the table's file.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_file: bool,
+    },
+    /// Overrides did.
+    Override {
+        /// All that is overridden of its target since.
+        #[serde(flatten)]
+        set: Box<Change>,
+    },
+    /// A drill began. A restart ends it.
+    Drill {
+        /// Which.
+        drill: Arc<Drill>,
+    },
+    /// A drill ended before its time.
+    DrillEnd {
+        /// Which.
+        drill: Arc<Drill>,
+    },
+}
+
+impl Record for Line {
+    type State = Kept;
+}
+
+/// Everything that changes have led to.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Kept {
+    /// The published versions that are held, oldest first.
+    pub versions: Vec<KeptVersion>,
+    /// The fingerprint of the table's file as it was last read.
+    pub file: Option<String>,
+    /// The overrides.
+    pub overlay: Saved,
+    /// Orders that are known if they come again, oldest first.
+    pub keys: Vec<(Key, Arc<Done>)>,
+}
+
+/// A version that is held.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct KeptVersion {
+    /// What is told about it.
+    pub about: About,
+    /// Its text.
+    pub text: Digest,
+}

@@ -1,0 +1,79 @@
+//! What was in force when the process before ended, as its journal tells.
+
+use std::sync::Arc;
+
+use super::keys::Keys;
+use super::known::{Known, KnownVersion, Text};
+use super::order::{Done, Made};
+use super::record::{Kept, KeptVersion, Line, Recorded};
+use crate::journal::{Entry, Recovered, Stamp};
+use crate::overlay::{Change, Saved};
+
+/// What a start goes on from.
+#[derive(Debug, Default)]
+pub(super) struct Boot {
+    pub(super) known: Known,
+    pub(super) keys: Keys,
+    /// The overrides.
+    pub(super) overlay: Saved,
+}
+
+impl Boot {
+    /// The number of the version that was in force last; 0 if none was.
+    pub(super) fn last_version(&self) -> u64 {
+        self.known.versions().next_back().map_or(0, |known| known.about.version)
+    }
+}
+
+/// What a journal says that was in force.
+pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
+    let mut boot = Boot::default();
+    if let Some(checkpoint) = recovered.checkpoint {
+        let Kept { versions, file, overlay, keys } = checkpoint.entry.data;
+        for KeptVersion { about, text } in versions {
+            boot.known.add(KnownVersion { about, is_volatile: false, text: Text::Kept(text) });
+        }
+        boot.known.file = file;
+        boot.overlay = overlay;
+        keys.into_iter().for_each(|(key, done)| boot.keys.add(key, done));
+    }
+    let mut overlay = Overlaid(std::mem::take(&mut boot.overlay));
+    for written in recovered.entries {
+        let Entry { author, reason, data, .. } = written.entry;
+        let made = match data.change {
+            Recorded::Table { about, text, is_file } => {
+                if is_file {
+                    boot.known.file = Some(about.fingerprint.clone());
+                }
+                let made = Made::Table(about.clone());
+                boot.known.add(KnownVersion { about, is_volatile: false, text: Text::Kept(text) });
+                made
+            }
+            Recorded::Override { set } => {
+                overlay.set(Change::clone(&set));
+                Made::Override(set)
+            }
+            // A process that has just started does not play dead.
+            Recorded::Drill { drill } => Made::Drill(drill),
+            Recorded::DrillEnd { drill } => Made::DrillEnd(drill),
+        };
+        if let Some(key) = data.key {
+            let version = boot.last_version();
+            let kept: Option<Stamp> = Some(written.stamp);
+            boot.keys.add(key, Arc::new(Done { made, author, reason, version, kept }));
+        }
+    }
+    boot.overlay = overlay.0;
+    boot
+}
+
+/// Overrides as they are kept.
+struct Overlaid(Saved);
+
+impl Overlaid {
+    fn set(&mut self, change: Change) {
+        self.0.number += 1;
+        self.0.overrides.retain(|other| other.target != change.target);
+        self.0.overrides.push(change);
+    }
+}

@@ -1,0 +1,181 @@
+//! A start: from what was in force before, and the table's file, to what is in force now.
+//!
+//! Whoever changed the table last is obeyed. If its file is as it was when it was last read, what was published since by the API
+//! goes on; if the file has changed, it is published, as it would have been had this edge been running. If it is missing or
+//! wrong, the last table that was in force serves, and the log says so: a typo must not keep an edge from starting.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use steer::client::Pop;
+
+use super::commit::Unwritten;
+use super::known::{KnownVersion, Text};
+use super::record::{Line, Recorded};
+use super::restore::{Boot, restore};
+use super::{Changes, Keeping};
+use crate::clock::Clock;
+use crate::document::Finding;
+use crate::journal::{Digest, Entry, Journal, Limits, TextReader};
+use crate::publisher::{Draft, Publisher, Resumed, TableCheck};
+use crate::share::Samples;
+use crate::version::{About, fingerprint};
+
+/// What a start needs.
+pub struct Start<'a> {
+    /// Where changes are kept; `None` if nowhere.
+    pub state: Option<&'a Path>,
+    /// The table's file, as it was read; or why it could not be.
+    pub file: Result<Draft, Box<Finding>>,
+    /// Where this PoP is.
+    pub pop: Pop,
+    /// How many workers there will be.
+    pub workers: usize,
+    /// The clock of everything.
+    pub clock: Clock,
+    /// A further check of tables.
+    pub check: TableCheck,
+    /// What predictions are made from.
+    pub samples: Arc<Samples>,
+}
+
+/// A control plane that has started.
+#[derive(Debug)]
+pub struct Started {
+    /// What is in force.
+    pub publisher: Arc<Publisher>,
+    /// Where orders go.
+    pub changes: Changes,
+    /// The thread that carries them out; it ends when the last [`Changes`] is dropped.
+    pub thread: JoinHandle<()>,
+}
+
+/// Why nothing can start.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// No table can serve; what is wrong with the first of them.
+    Table(Vec<Finding>),
+    /// The system gives no thread.
+    System(std::io::Error),
+}
+
+/// A table that may serve first.
+struct First {
+    draft: Draft,
+    /// What it was before, if it is the version that was in force.
+    was: Option<About>,
+    is_file: bool,
+}
+
+impl std::fmt::Debug for Start<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Start").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// Starts a control plane.
+///
+/// # Errors
+/// [`NotStarted`]. A state folder that cannot be used is no error: this edge serves without, and says so.
+pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
+    let Start { state, file, pop, workers, clock, check, samples } = parts;
+    let (keeping, mut boot) = open(state);
+    let texts = match &keeping {
+        Keeping::Journal(_, texts) => Some(texts.reader()),
+        Keeping::Nowhere | Keeping::Broken(_) => None,
+    };
+    let (file, mut mistakes) = match file {
+        Ok(draft) => (Some(draft), None),
+        Err(problem) => (None, Some(vec![*problem])),
+    };
+    for First { draft, was, is_file } in candidates(&boot, file, texts.as_ref()) {
+        let resumed = was.clone().map_or(Resumed::After(boot.last_version()), Resumed::Again);
+        let place = (pop.clone(), workers);
+        let publisher = match Publisher::resume(
+            draft.clone(),
+            resumed,
+            boot.overlay.clone(),
+            place,
+            clock,
+            check.clone(),
+        ) {
+            Ok(publisher) => publisher,
+            Err(findings) => {
+                mistakes.get_or_insert(findings);
+                continue;
+            }
+        };
+        let about = publisher.snapshot().version.about.clone();
+        for finding in mistakes.iter().flatten() {
+            tracing::error!("{finding}");
+        }
+        if mistakes.is_some() {
+            let (version, from) = (about.version, about.published_at);
+            tracing::error!(version, %from, "the table that was in force before serves");
+        }
+        let first = was.is_none().then(|| begun(&mut boot, &about, &draft.text, is_file));
+        let publisher = Arc::new(publisher);
+        return Changes::start(publisher.clone(), samples, keeping, boot, first)
+            .map(|(changes, thread)| Started { publisher, changes, thread })
+            .map_err(NotStarted::System);
+    }
+    Err(NotStarted::Table(mistakes.unwrap_or_default()))
+}
+
+fn open(state: Option<&Path>) -> (Keeping, Boot) {
+    let Some(folder) = state else { return (Keeping::Nowhere, Boot::default()) };
+    let opened = Journal::open(folder, Limits::default());
+    let opened = opened.and_then(|(journal, recovered)| Ok((journal.texts()?, journal, recovered)));
+    match opened {
+        Ok((texts, journal, recovered)) => (Keeping::Journal(Box::new(journal), texts), restore(recovered)),
+        Err(error) => {
+            let folder = folder.display();
+            tracing::error!(%folder, %error, "changes cannot be kept; those of former runs are not in force");
+            (Keeping::Broken(error.to_string()), Boot::default())
+        }
+    }
+}
+
+/// The tables that may serve first, the best one first.
+fn candidates(
+    boot: &Boot,
+    file: Option<Draft>,
+    texts: Option<&TextReader>,
+) -> impl Iterator<Item = First> + use<> {
+    let is_read =
+        |draft: &Draft| boot.known.file.as_ref().is_some_and(|read| *read == fingerprint(&draft.text));
+    let changed = file.clone().filter(|draft| !is_read(draft));
+    let changed = changed.map(|draft| First { draft, was: None, is_file: true });
+    let (known, texts, last) = (boot.known.clone(), texts.cloned(), boot.last_version());
+    let held: Vec<KnownVersion> = known.versions().rev().cloned().collect();
+    let held = held.into_iter().filter_map(move |known| {
+        let text = known.text.read(texts.as_ref())?.to_string();
+        let About { version, source, author, reason, .. } = known.about.clone();
+        let is_last = version == last;
+        let source = if is_last { source } else { format!("version {version}") };
+        let draft = Draft { text, source, author, reason };
+        Some(First { draft, was: is_last.then_some(known.about), is_file: false })
+    });
+    // Nothing that was in force can be read any more: the file, though it has not changed.
+    let unchanged = file.map(|draft| First { draft, was: None, is_file: true });
+    changed.into_iter().chain(held).chain(unchanged)
+}
+
+/// The first table is a new version: what has to be written of it.
+fn begun(boot: &mut Boot, about: &About, text: &str, is_file: bool) -> Unwritten {
+    if is_file {
+        boot.known.file = Some(about.fingerprint.clone());
+    }
+    let held = Text::Held(text.into());
+    boot.known.add(KnownVersion { about: about.clone(), is_volatile: true, text: held });
+    let change = Recorded::Table { about: about.clone(), text: Digest::of(text.as_bytes()), is_file };
+    let entry = Entry {
+        time: about.published_at,
+        author: about.author.clone(),
+        role: about.author.clone(),
+        reason: about.reason.clone(),
+        data: Line { change, key: None, late: false },
+    };
+    Unwritten { entry, text: Some(text.into()) }
+}

@@ -1,0 +1,271 @@
+//! What a change would take away that nobody means to take away at three in the morning.
+//!
+//! Two sides are compared, the world before a change and after it; they may have different tables, and names tell what
+//! belongs together. Told are routes that had a usable region and would have none, and pools that would lose more than half
+//! of the weight that carries them. Regions that stand by count: they can carry.
+//!
+//! Left out: what to do about it. Whoever wants the change all the same says so to whoever asks here. A route or pool that a
+//! table no longer has is no violation: somebody wrote that.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decide::World;
+use crate::effective::{DIAL_WHOLE, Effective};
+use crate::ids::{LaneId, PlacementId, RegionId};
+use crate::signals::{Health, Observed, Signals};
+use crate::spec::State;
+use crate::table::{Lane, Table};
+
+/// Routes that are named in one violation; the others are counted.
+const NAMED: usize = 20;
+
+/// One side of a change.
+#[derive(Debug)]
+pub struct Side<'a, S> {
+    /// The table.
+    pub table: &'a Table,
+    /// States and weights, with overrides; ramps at their end.
+    pub effective: &'a Effective,
+    /// What is observed.
+    pub signals: &'a S,
+}
+
+impl<S> Clone for Side<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Side<'_, S> {}
+
+/// Something that a change would take away.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Violation {
+    /// Routes had a usable region, and would have none.
+    NothingUsable {
+        /// The pool that answers them, before.
+        pool: String,
+        /// The routes; the first twenty.
+        routes: Vec<String>,
+        /// How many more there are.
+        more_routes: usize,
+        /// The regions that are usable.
+        before: Vec<String>,
+        /// What would become of the regions that may serve them.
+        after: Vec<Unusable>,
+    },
+    /// A pool would lose more than half of the weight that carries it.
+    MoreThanHalf {
+        /// The pool.
+        pool: String,
+        /// The sum of the weights of its usable placements, in percent of one whole placement.
+        before: f64,
+        /// The same afterwards.
+        after: f64,
+    },
+    /// What is left of a pool has no room for what runs in a region.
+    NoRoom {
+        /// The pool.
+        pool: String,
+        /// The region that would be missing.
+        region: String,
+        /// Requests that this edge runs there.
+        before: u64,
+        /// Requests that `max_in_flight` of the others still lets in.
+        after: u64,
+    },
+}
+
+/// A region that could not be used, and why.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Unusable {
+    /// The region.
+    pub region: String,
+    /// Why, in a few words.
+    pub why: String,
+}
+
+/// What would be taken away between two sides.
+#[must_use]
+pub fn violations<A: Signals, B: Signals>(before: Side<'_, A>, after: Side<'_, B>) -> Vec<Violation> {
+    let mut found = routes_left_alone(before, after);
+    found.extend(pools_halved(before, after));
+    found
+}
+
+/// What would be taken away if a region were dead: whether the others could carry what it carries.
+#[must_use]
+pub fn without_region<S: Signals>(world: &World<'_, S>, region: RegionId) -> Vec<Violation> {
+    let before = Side { table: world.table, effective: world.effective, signals: world.signals };
+    let dead = world.effective.without(world.table, region);
+    let after = Side { effective: &dead, ..before };
+    let mut found = violations(before, after);
+    let mut cramped: BTreeMap<&str, Violation> = BTreeMap::new();
+    for lane in &before.table.lanes {
+        let pool = before.table.pool(lane.pool).name.as_str();
+        if let Some(violation) = cramped_without(before, after, lane, region) {
+            cramped.entry(pool).or_insert(violation);
+        }
+    }
+    found.extend(cramped.into_values());
+    found
+}
+
+fn cramped_without<S: Signals>(
+    before: Side<'_, S>,
+    after: Side<'_, S>,
+    lane: &Lane,
+    region: RegionId,
+) -> Option<Violation> {
+    let gone = lane.candidates.iter().find(|candidate| candidate.region == region)?;
+    if !before.is_usable(gone.placement) {
+        return None;
+    }
+    let running = u64::from(before.signals.in_flight(gone.placement));
+    let mut room = 0;
+    for other in lane.candidates.iter().filter(|candidate| after.is_usable(candidate.placement)) {
+        if other.max_in_flight == u32::MAX {
+            return None;
+        }
+        room += u64::from(other.max_in_flight.saturating_sub(after.signals.in_flight(other.placement)));
+    }
+    (running > room).then(|| Violation::NoRoom {
+        pool: before.table.pool(lane.pool).name.clone(),
+        region: before.table.region(region).name.clone(),
+        before: running,
+        after: room,
+    })
+}
+
+/// Routes of the same lanes fare alike, and are told together.
+fn routes_left_alone<A: Signals, B: Signals>(before: Side<'_, A>, after: Side<'_, B>) -> Vec<Violation> {
+    let was: Vec<bool> = before.table.lanes.iter().map(|lane| before.any_usable(lane)).collect();
+    let is: Vec<bool> = after.table.lanes.iter().map(|lane| after.any_usable(lane)).collect();
+    if is.iter().all(|usable| *usable) {
+        return Vec::new();
+    }
+    let is_same = std::ptr::eq(before.table, after.table);
+    if is_same && was.iter().zip(&is).all(|(was, is)| *is || !was) {
+        return Vec::new();
+    }
+    let lanes = |table: &Table| -> BTreeMap<String, LaneId> {
+        let forwards =
+            table.routes.iter().filter_map(|route| Some((route.name.clone(), route.forward()?.lane)));
+        forwards.collect()
+    };
+    let then = lanes(after.table);
+    let mut left: BTreeMap<(LaneId, LaneId), Vec<String>> = BTreeMap::new();
+    for (route, lane) in lanes(before.table) {
+        if let Some(next) = then.get(&route)
+            && was[lane.index()]
+            && !is[next.index()]
+        {
+            left.entry((lane, *next)).or_default().push(route);
+        }
+    }
+    let told = left.into_iter().map(|((lane, next), mut routes)| {
+        let more_routes = routes.len().saturating_sub(NAMED);
+        routes.truncate(NAMED);
+        let (lane, next) = (before.table.lane(lane), after.table.lane(next));
+        Violation::NothingUsable {
+            pool: before.table.pool(lane.pool).name.clone(),
+            routes,
+            more_routes,
+            before: before.usable(lane).map(|placement| before.region(placement)).collect(),
+            after: next.candidates.iter().map(|candidate| after.unusable(candidate.placement)).collect(),
+        }
+    });
+    told.collect()
+}
+
+fn pools_halved<A: Signals, B: Signals>(before: Side<'_, A>, after: Side<'_, B>) -> Vec<Violation> {
+    let weights = after.weights();
+    let halved = before.weights().into_iter().filter_map(|(pool, was)| {
+        let is = *weights.get(pool)?;
+        let percent = |dials: u64| dials as f64 * 100.0 / f64::from(DIAL_WHOLE);
+        (2 * is < was).then(|| Violation::MoreThanHalf {
+            pool: pool.to_owned(),
+            before: percent(was),
+            after: percent(is),
+        })
+    });
+    halved.collect()
+}
+
+impl<'a, S: Signals> Side<'a, S> {
+    /// Whether requests may go there now, be it after all others.
+    fn is_usable(&self, placement: PlacementId) -> bool {
+        let standing = self.effective.of_placement(placement);
+        let takes = matches!(standing.state, State::Active | State::Standby) && standing.dial > 0;
+        takes && standing.seen(self.signals.observed(placement)).is_usable()
+    }
+
+    fn usable(&self, lane: &'a Lane) -> impl Iterator<Item = PlacementId> {
+        let placements = lane.candidates.iter().map(|candidate| candidate.placement);
+        placements.filter(|placement| self.is_usable(*placement))
+    }
+
+    fn any_usable(&self, lane: &'a Lane) -> bool {
+        self.usable(lane).next().is_some()
+    }
+
+    /// The weight that carries each pool.
+    fn weights(&self) -> BTreeMap<&'a str, u64> {
+        let of = |placements: std::ops::Range<usize>| -> u64 {
+            let usable =
+                placements.filter_map(PlacementId::new).filter(|placement| self.is_usable(*placement));
+            usable.map(|placement| u64::from(self.effective.of_placement(placement).dial)).sum()
+        };
+        self.table.pools.iter().map(|pool| (pool.name.as_str(), of(pool.placements.clone()))).collect()
+    }
+
+    fn region(&self, placement: PlacementId) -> String {
+        self.table.region(self.table.placement(placement).region).name.clone()
+    }
+
+    fn unusable(&self, placement: PlacementId) -> Unusable {
+        let standing = self.effective.of_placement(placement);
+        let seen: Observed = standing.seen(self.signals.observed(placement));
+        let why = match (standing.state, seen.health) {
+            (State::Off, _) => "off",
+            (State::Drain, _) => "draining",
+            _ if standing.dial == 0 => "weight 0",
+            (_, Health::Down) if standing.forced.is_some() => "forced down",
+            (_, health) => health.as_str(),
+        };
+        Unusable { region: self.region(placement), why: why.to_owned() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingUsable { pool, routes, more_routes, before, after } => {
+                let is_one = routes.len() == 1 && *more_routes == 0;
+                write!(f, "{} {}", if is_one { "route" } else { "routes" }, routes.join(", "))?;
+                if *more_routes > 0 {
+                    write!(f, " and {more_routes} more")?;
+                }
+                write!(f, " (pool {pool}) would have no usable region: now {}", before.join(", "))?;
+                let after: Vec<String> =
+                    after.iter().map(|Unusable { region, why }| format!("{region} {why}")).collect();
+                match after.is_empty() {
+                    true => write!(f, "; then none may serve"),
+                    false => write!(f, "; then {}", after.join(", ")),
+                }
+            }
+            Self::MoreThanHalf { pool, before, after } => write!(
+                f,
+                "pool {pool} would lose more than half of its weight: from {before} % to {after} % of one placement"
+            ),
+            Self::NoRoom { pool, region, before, after } => write!(
+                f,
+                "pool {pool} has {before} requests running in {region}, and its other regions have room for {after}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Changes as an operator makes them: previewed, on conditions, guarded, kept, taken back.
+
+use http::Method;
+use serde_json::{Value, json};
+use testkit::{Client, Edge, EdgeBuilder, Origin, table};
+
+use crate::NEARSIDE;
+
+async fn near_and_far() -> (Origin, Origin, EdgeBuilder, String) {
+    let (near, far) = (Origin::named("near").await, Origin::named("far").await);
+    let table = table(&[("near", &[near.host()]), ("far", &[far.host()])]);
+    let builder = EdgeBuilder::new(NEARSIDE, &table);
+    (near, far, builder, table)
+}
+
+async fn asked(edge: &Edge) -> String {
+    let mut client = Client::connect(edge.address()).await;
+    client.ask(Method::GET, "/", &[("x-forwarded-for", "81.2.69.142")], "").await.text().to_owned()
+}
+
+fn weight(weight: u8) -> String {
+    json!({"weight": weight, "reason": "test"}).to_string()
+}
+
+#[tokio::test]
+async fn a_preview_tells_what_would_move_and_moves_nothing() {
+    let (_near, _far, builder, _) = near_and_far().await;
+    let edge = builder.start().await;
+    let path = "/v1/regions/near?dry_run=1";
+    let (status, told) = edge.admin.json(Method::PATCH, path, &weight(0)).await;
+    assert_eq!((status, &told["dry_run"], &told["version"]), (200, &true.into(), &1.into()), "{told}");
+    let shares = told["shares"].as_array().unwrap();
+    let near = shares.iter().find(|share| share["region"] == "near").unwrap();
+    assert_eq!((&near["before"], &near["after"]), (&1.0.into(), &0.0.into()));
+    assert_eq!((told["violations"].as_array().unwrap().len(), asked(&edge).await), (0, "near".to_owned()));
+}
+
+#[tokio::test]
+async fn what_would_take_everything_away_is_refused_until_the_version_is_named() {
+    let (_near, _far, builder, _) = near_and_far().await;
+    let edge = builder.start().await;
+    edge.admin.patch("far", r#"{"state": "off", "reason": "test"}"#).await;
+    let off = json!({"state": "off", "reason": "test"}).to_string();
+    let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/near", &off).await;
+    assert_eq!((status, &refused["version"]), (409, &1.into()), "{refused}");
+    assert_eq!(refused["violations"][0]["what"], "nothing-usable");
+    assert_eq!(asked(&edge).await, "near", "nothing has changed");
+    let (status, moved) = edge.admin.json(Method::PATCH, "/v1/regions/near?force=7", &off).await;
+    assert_eq!((status, &moved["type"]), (412, &"urn:nearside:problem:moved".into()));
+    let (status, _) = edge.admin.json(Method::PATCH, "/v1/regions/near?force=1", &off).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_writer_who_saw_another_table_is_told_so() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let edge = builder.start().await;
+    let publish = async |tag: &str| {
+        let fields = [("if-match", tag)];
+        edge.admin.send(Method::POST, "/v1/tables?reason=test", &fields, &table).await
+    };
+    let (status, published) = publish("\"1\"").await;
+    assert_eq!((status, &published["version"]), (200, &2.into()));
+    let (status, moved) = publish("\"1\"").await;
+    assert_eq!((status, &moved["type"]), (412, &"urn:nearside:problem:moved".into()));
+    let (status, _) = publish("any").await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn a_change_that_is_sent_twice_is_made_once() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let edge = builder.start().await;
+    let publish = async |key: &str, reason: &str| {
+        let path = format!("/v1/tables?reason={reason}");
+        edge.admin.send(Method::POST, &path, &[("idempotency-key", key)], &table).await
+    };
+    let first = publish("one", "test").await;
+    assert_eq!((first.0, &first.1["version"]), (200, &2.into()));
+    assert_eq!(publish("one", "test").await, first);
+    assert_eq!(publish("one", "other").await.0, 422, "one key for two changes");
+    assert_eq!(publish("two", "test").await.1["version"], 3);
+}
+
+#[tokio::test]
+async fn a_rollback_is_a_new_version_and_a_diff_shows_it() {
+    let (near, _far, builder, first) = near_and_far().await;
+    let edge = builder.start().await;
+    let second = table(&[("near", &[near.host()])]);
+    let (status, refused) = edge.admin.publish(&second).await;
+    assert_eq!(status, 200, "one of two placements may go: {refused}");
+    let (_, diff) = edge.admin.text(Method::GET, "/v1/tables/2/diff", "").await;
+    assert!(diff.starts_with("--- version 1\n+++ version 2\n"), "{diff}");
+    assert!(diff.lines().any(|line| line.starts_with('-') && line.contains("far")), "{diff}");
+    let (status, back) = edge.admin.json(Method::POST, "/v1/tables/1/rollback?reason=worse", "").await;
+    assert_eq!((status, &back["version"], &back["source"]), (200, &3.into(), &"version 1".into()));
+    assert_eq!(edge.admin.text(Method::GET, "/v1/tables/3", "").await.1, first);
+    assert_eq!(edge.admin.json(Method::POST, "/v1/tables/9/rollback?reason=x", "").await.0, 404);
+}
+
+#[tokio::test]
+async fn what_an_operator_changed_survives_kill_9_and_is_in_the_audit() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let edge = builder.start().await;
+    edge.admin.patch("near", &weight(0)).await;
+    let (_, published) = edge.admin.publish(&table.replace("www", "web")).await;
+    let anchor = published["anchor"].as_str().unwrap().to_owned();
+    let edge = edge.killed_and_started_again().await;
+    let (_, tables) = edge.admin.json(Method::GET, "/v1/tables", "").await;
+    assert_eq!((&tables["current"], &tables["versions"][0]["persisted"]), (&2.into(), &true.into()));
+    let (_, overrides) = edge.admin.json(Method::GET, "/v1/overrides", "").await;
+    assert_eq!(overrides["overrides"][0]["overrides"]["weight"]["value"], 0, "{overrides}");
+    let (_, audit) = edge.admin.json(Method::GET, "/v1/audit", "").await;
+    let changes: Vec<&Value> = audit["changes"].as_array().unwrap().iter().collect();
+    let told: Vec<(&str, &str)> = changes
+        .iter()
+        .map(|change| (change["change"].as_str().unwrap(), change["author"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("table", "file"), ("override", "local"), ("table", "local")], "{audit}");
+    let hash = changes.last().unwrap()["hash"].as_str().unwrap();
+    assert!(anchor.ends_with(hash), "what was answered is what stands there");
+}
