@@ -5,8 +5,8 @@
 #   docker run --rm -v $PWD/config:/etc/nearside:ro -p 8080:8080 nearside
 #
 # The configuration is read from /etc/nearside. In a container, bind the health listener to 0.0.0.0 for Prometheus, and set
-# admin.token_file and admin.tokens_file to a writable place, such as a mounted /run/nearside/admin.token, if /etc/nearside is
-# read-only.
+# admin.token_file, admin.tokens_file, admin.state_dir and affinity.key_file to a writable place, such as a mounted
+# /var/lib/nearside, if /etc/nearside is read-only.
 
 ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-bookworm
 FROM ${RUST_IMAGE} AS build

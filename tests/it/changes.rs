@@ -1,10 +1,15 @@
 //! Changes as an operator makes them: previewed, on conditions, guarded, kept, taken back.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Client, Edge, EdgeBuilder, Origin, table};
+use testkit::{Client, Edge, EdgeBuilder, Origin, table, until};
 
-use crate::NEARSIDE;
+use crate::{NEARSIDE, skipped};
 
 async fn near_and_far() -> (Origin, Origin, EdgeBuilder, String) {
     let (near, far) = (Origin::named("near").await, Origin::named("far").await);
@@ -119,4 +124,176 @@ async fn what_an_operator_changed_survives_kill_9_and_is_in_the_audit() {
     assert_eq!(told, [("table", "file"), ("override", "local"), ("table", "local")], "{audit}");
     let hash = changes.last().unwrap()["hash"].as_str().unwrap();
     assert!(anchor.ends_with(hash), "what was answered is what stands there");
+}
+
+/// The lines of the audit, as anchors.
+async fn audited(edge: &Edge) -> BTreeSet<String> {
+    let (mut lines, mut after) = (BTreeSet::new(), 0);
+    loop {
+        let path = format!("/v1/audit?after={after}&last=1000");
+        let (status, audit) = edge.admin.json(Method::GET, &path, "").await;
+        assert_eq!(status, 200, "{audit}");
+        let changes = audit["changes"].as_array().unwrap();
+        let Some(last) = changes.last() else { return lines };
+        after = last["seq"].as_u64().unwrap();
+        let anchor = |line: &Value| format!("{}:{}", line["seq"], line["hash"].as_str().unwrap());
+        lines.extend(changes.iter().map(anchor));
+    }
+}
+
+/// More rounds with NEARSIDE_ROUNDS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_in_the_middle_of_changes_loses_none_that_was_answered() {
+    const CALLERS: usize = 4;
+    const CHANGES: u8 = 50;
+    let rounds = std::env::var("NEARSIDE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4u64);
+    let (_near, _far, builder, table) = near_and_far().await;
+    let mut edge = builder.start().await;
+    let (mut answered, mut cut_off) = (BTreeSet::new(), 0);
+    for round in 0..rounds {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let (admin, table) = (edge.admin.clone(), table.clone());
+                tokio::spawn(async move {
+                    let mut anchors = Vec::new();
+                    for change in 0..CHANGES {
+                        let answer = if caller == 0 {
+                            let table = format!("{table}\n# {round} {change}\n");
+                            admin.attempt(Method::POST, "/v1/tables?reason=test", &table).await
+                        } else {
+                            admin.attempt(Method::PATCH, "/v1/regions/far", &weight(change)).await
+                        };
+                        let Some((status, answer)) = answer else { return (anchors, true) };
+                        assert_eq!(status, 200, "{answer}");
+                        anchors.push(answer["anchor"].as_str().unwrap().to_owned());
+                    }
+                    (anchors, false)
+                })
+            })
+            .collect();
+        // At another point of what it does each time.
+        tokio::time::sleep(Duration::from_millis(20 + round * 53 % 200)).await;
+        edge.kill();
+        for caller in callers {
+            let (anchors, is_cut_off) = caller.await.unwrap();
+            answered.extend(anchors);
+            cut_off += usize::from(is_cut_off);
+        }
+        edge = edge.killed_and_started_again().await;
+        let held = audited(&edge).await;
+        let lost: Vec<_> = answered.difference(&held).collect();
+        assert_eq!(lost, Vec::<&String>::new(), "round {round}");
+    }
+    assert!(cut_off > 0, "it was never killed in the middle of anything");
+    let state = edge.folder.path().join("state");
+    let verified = ::control::journal::verify(&state, None).unwrap();
+    assert!(verified.entries >= answered.len() as u64, "{verified:?}");
+}
+
+/// A file system of 256 KiB; gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(folder: &Path) -> Option<Self> {
+        std::fs::create_dir(folder).unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"];
+        let mounted = Command::new("mount").args(options).arg(folder).output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then(|| Self(folder.to_owned()))
+    }
+
+    fn fill(&self) {
+        let mut size = 256 << 10;
+        // What is left, to the last byte.
+        for index in 0.. {
+            if std::fs::write(self.0.join(format!("filler{index}")), vec![0; size]).is_err() {
+                size /= 2;
+            }
+            if size == 0 {
+                return;
+            }
+        }
+    }
+
+    fn make_room(&self) {
+        for entry in std::fs::read_dir(&self.0).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_str().unwrap().starts_with("filler") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_a_region_can_still_be_drained_and_it_is_kept_once_there_is_room() {
+    let (_near, _far, builder, _) = near_and_far().await;
+    let Some(disk) = SmallDisk::at(&builder.folder().join("state")) else {
+        return skipped("a full disk", "root, and a kernel that mounts a tmpfs");
+    };
+    let edge = builder.start().await;
+    disk.fill();
+    let drain = json!({"state": "drain", "reason": "y".repeat(1000)}).to_string();
+    // What is left of the journal's last page takes a few lines more.
+    let filling = json!({"weight": 100, "reason": "x".repeat(1000)}).to_string();
+    for lines in 0.. {
+        assert!(lines < 20, "a page has 4 KiB");
+        if edge.admin.json(Method::PATCH, "/v1/regions/near", &filling).await.0 == 507 {
+            break;
+        }
+    }
+    let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/near", &drain).await;
+    assert_eq!((status, &refused["type"]), (507, &"urn:nearside:problem:not-kept".into()), "{refused}");
+    assert_eq!(asked(&edge).await, "near", "nothing has changed");
+    let (status, done) = edge.admin.json(Method::PATCH, "/v1/regions/near?volatile=1", &drain).await;
+    assert_eq!((status, &done["persisted"]), (200, &false.into()), "{done}");
+    assert_eq!(asked(&edge).await, "far", "in force");
+    disk.make_room();
+    until("it is kept", async || {
+        let (_, audit) = edge.admin.json(Method::GET, "/v1/audit", "").await;
+        audit["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|line| line["change"] == "override" && line["late"] == true)
+    })
+    .await;
+    let edge = edge.killed_and_started_again().await;
+    assert_eq!(asked(&edge).await, "far", "and a restart remembers it");
+    drop((edge, disk));
+}
+
+#[tokio::test]
+async fn a_file_that_was_refused_does_not_come_into_force_by_a_restart() {
+    let (near, _far, builder, first) = near_and_far().await;
+    let edge = builder.start().await;
+    edge.admin.patch("near", r#"{"state": "drain", "reason": "test"}"#).await;
+    // Without the other region, nobody would be left.
+    edge.save_table(&table(&[("near", &[near.host()])]));
+    until("it is refused", async || edge.log().contains("the table is refused")).await;
+    let edge = edge.killed_and_started_again().await;
+    let (_, tables) = edge.admin.json(Method::GET, "/v1/tables", "").await;
+    assert_eq!(tables["current"], 1, "{tables}");
+    assert_eq!(edge.admin.text(Method::GET, "/v1/tables/1", "").await.1, first);
+    assert_eq!(asked(&edge).await, "far");
+}
+
+#[tokio::test]
+async fn an_override_of_what_the_table_has_lost_can_be_ended() {
+    let (near, _far, builder, _) = near_and_far().await;
+    let edge = builder.start().await;
+    edge.admin.patch("far", &weight(50)).await;
+    let (status, answer) = edge.admin.publish(&table(&[("near", &[near.host()])])).await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, listed) = edge.admin.json(Method::GET, "/v1/overrides", "").await;
+    assert_eq!(listed["overrides"][0]["applies"], false, "{listed}");
+    let end = r#"{"weight": null, "reason": "test"}"#;
+    let (status, ended) = edge.admin.json(Method::PATCH, "/v1/regions/far", end).await;
+    assert_eq!((status, &ended["target"]["region"]), (200, &"far".into()), "{ended}");
+    assert_eq!(edge.admin.json(Method::PATCH, "/v1/regions/far", end).await.0, 404);
 }

@@ -240,6 +240,11 @@ impl Edge {
         edge
     }
 
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
     /// The same after SIGKILL: another process in the same folder.
     pub async fn killed_and_started_again(mut self) -> Self {
         self.child.kill().unwrap();
@@ -374,6 +379,14 @@ impl Admin {
         let fields = [&[("authorization", token.as_str())], fields].concat();
         let answer = call(self.address, method, path, &fields, body.as_bytes().to_vec()).await.unwrap();
         (answer.0.as_u16(), serde_json::from_str(&answer.1).unwrap_or(Value::String(answer.1)))
+    }
+
+    /// Calls the API; `None` if the edge does not answer, or not to the end.
+    pub async fn attempt(&self, method: Method, path: &str, body: &str) -> Option<(u16, Value)> {
+        let token = format!("Bearer {}", self.token);
+        let fields = [("authorization", token.as_str())];
+        let answer = call(self.address, method, path, &fields, body.as_bytes().to_vec()).await.ok()?;
+        Some((answer.0.as_u16(), serde_json::from_str(&answer.1).ok()?))
     }
 
     /// The same API, opened by another token.

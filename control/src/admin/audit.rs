@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
+use super::apart::apart;
 use super::problem::Problem;
 use crate::changes::Line;
 use crate::journal::{Entry, Written};
@@ -69,14 +70,11 @@ pub(super) async fn list(
         return Err(Problem::new(StatusCode::NOT_FOUND, "no-audit", detail));
     };
     let head = history.head();
-    // Lines are not only changes: a few more are read than are asked for.
+    // Checkpoints have numbers as well: of the last so many lines, a few may be no changes.
     let from = after.unwrap_or_else(|| head.seq.saturating_sub(last as u64));
-    let read = tokio::task::spawn_blocking(move || history.read(from, last)).await;
-    let read = read
-        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", error.to_string()))?
-        .map_err(|broken| {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken-audit", broken.to_string())
-        })?;
+    let read = apart(move || history.read(from, last)).await?.map_err(|broken| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken-audit", broken.to_string())
+    })?;
     let told = |written: Written<Line>| {
         let Entry { time, author, role, reason, data } = written.entry;
         let (seq, hash) = (written.stamp.seq, written.stamp.hash.to_string());

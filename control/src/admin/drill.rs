@@ -60,7 +60,7 @@ pub(super) async fn begin(
     let action = Action::Drill { region: &region.clone() };
     let draft = DrillDraft { region, percent, lasts, author: caller.name.clone(), reason: reason.clone() };
     let order = (What::Drill(draft), reason);
-    let outcome = carry_out(&admin, &caller, action, conditions, order).await?;
+    let outcome = carry_out(&admin, &caller, Some(action), conditions, order).await?;
     outcome.answer(&admin, |done| {
         let drill = match &done.made {
             Made::Drill(drill) => Some(Drill::clone(drill)),
@@ -76,9 +76,11 @@ pub(super) async fn end(
     conditions: Conditions,
 ) -> Result<Response, Problem> {
     let reason = conditions.reason()?;
+    // Where none runs, nothing is there to protect, and an order that came before is answered as then.
     let running = admin.publisher.snapshot().drill.clone();
-    let region = running.map_or_else(String::new, |drill| drill.region.clone());
-    let action = Action::Drill { region: &region };
-    let outcome = carry_out(&admin, &caller, action, conditions, (What::EndDrill, reason)).await?;
+    let region = running.map(|drill| drill.region.clone());
+    let action = region.as_deref().map(|region| Action::Drill { region });
+    let what = What::EndDrill { region: region.clone() };
+    let outcome = carry_out(&admin, &caller, action, conditions, (what, reason)).await?;
     outcome.answer(&admin, |_| Ok(Drilled { drill: None }))
 }

@@ -14,7 +14,7 @@
 //! GET   /v1/tables/{version}/diff ?against=  what has changed since the one before, or another
 //! POST  /v1/tables/{version}/rollback   ?reason=   publish it again, as a new version
 //! GET   /v1/drill                 the drill that runs
-//! POST  /v1/drill                 {region, percent, for, reason}
+//! POST  /v1/drill                 {region, percent, for, reason}; one at a time
 //! DELETE /v1/drill                ?reason=   end it
 //! GET   /v1/audit                 ?after= &last=   who changed what, when and why
 //! ```
@@ -33,6 +33,7 @@
 //!
 //! Left out: making changes, which [`changes`](crate::changes) does for whoever orders them.
 
+mod apart;
 mod audit;
 mod conditions;
 mod counts;
@@ -58,7 +59,7 @@ use axum::routing::{get, post};
 pub use audit::{Audit, Audited};
 pub use counts::Counts;
 pub use drill::Drilled;
-pub use orders::Told;
+pub use orders::{Carried, Told};
 pub use overrides::OverrideList;
 use problem::Problem;
 pub use regions::{Observed, ObservedOrigin, ObservedPlacement, Region, Regions};

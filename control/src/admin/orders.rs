@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
+use super::apart::apart;
 use super::conditions::Conditions;
 use super::overrides;
 use super::problem::Problem;
@@ -39,37 +40,43 @@ pub struct Told {
 }
 
 /// The answer to a change that is in force: what it was made to, and whether it will be remembered.
-#[derive(Debug, Serialize)]
-pub(super) struct Carried<T> {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Carried<T> {
+    /// What the change was made to.
     #[serde(flatten)]
-    pub(super) shown: T,
+    pub shown: T,
     /// The overlay's number.
-    pub(super) overlay: u64,
+    pub overlay: u64,
     /// Whether a restart remembers it.
-    pub(super) persisted: bool,
-    /// Where it stands in the audit: what `nearside audit verify --anchor` takes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) anchor: Option<String>,
+    pub persisted: bool,
+    /// Where it stands in the audit: its line's number and hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<String>,
     /// What to know about that.
-    pub(super) note: &'static str,
+    pub note: String,
 }
 
 const BUSY_SECONDS: &str = "1";
 const KEPT: &str = "in force and kept: a restart remembers it";
 const NOT_KEPT: &str = "in force and not kept: a restart forgets it";
 
-/// Has a change made, or tells what it would do.
+/// Has a change made, or tells what it would do. Without an action there is nothing to protect.
 pub(super) async fn carry_out(
     admin: &Arc<Admin>,
     caller: &Caller,
-    action: Action<'_>,
+    action: Option<Action<'_>>,
     conditions: Conditions,
     (what, reason): (What, String),
 ) -> Result<Outcome, Problem> {
-    caller.may(action)?;
-    let key = conditions.key.map(|key| Key {
-        name: format!("{}/{key}", caller.name),
-        order: Digest::of(format!("{what:?} {reason:?} {:?}", conditions.force).as_bytes()),
+    action.map_or(Ok(()), |action| caller.may(action))?;
+    let key = conditions.key.map(|key| {
+        // Which drill it ends is not said by the caller, and is not known any more when the order comes again.
+        let said = match &what {
+            What::EndDrill { .. } => "the end of a drill".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let order = Digest::of(format!("{said} {reason:?} {:?}", conditions.force).as_bytes());
+        Key { name: format!("{}\n{key}", caller.name), order }
     });
     let order = Order {
         what,
@@ -83,11 +90,8 @@ pub(super) async fn carry_out(
     };
     if conditions.dry_run {
         let changes = admin.changes.clone();
-        // A large table takes milliseconds to compile; the other calls need not wait for it.
-        let effect = tokio::task::spawn_blocking(move || changes.preview(&order)).await;
-        let effect = effect
-            .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", error.to_string()))?
-            .map_err(|refused| problem(admin, refused))?;
+        let effect = apart(move || changes.preview(&order)).await?;
+        let effect = effect.map_err(|refused| problem(admin, refused))?;
         let version = admin.publisher.snapshot().version.about.version;
         return Ok(Outcome::Told(Box::new(Told { dry_run: true, version, effect })));
     }
@@ -109,7 +113,7 @@ impl Outcome {
                     overlay: admin.publisher.snapshot().overlay.number,
                     persisted: done.kept.is_some(),
                     anchor: done.kept.map(|stamp| stamp.to_string()),
-                    note: if done.kept.is_some() { KEPT } else { NOT_KEPT },
+                    note: if done.kept.is_some() { KEPT } else { NOT_KEPT }.to_owned(),
                 };
                 Ok((tag(done.version), Json(carried)).into_response())
             }
@@ -145,7 +149,11 @@ fn problem(admin: &Admin, refused: Refused) -> Problem {
         Refused::Drill(refused) => {
             Problem::field("bad-drill", refused.field(), refused.to_string(), super::drill::example())
         }
-        Refused::NoDrill => Problem::new(StatusCode::CONFLICT, "no-drill", "no drill runs"),
+        Refused::NoDrill => Problem::new(StatusCode::CONFLICT, "no-drill", "no such drill runs"),
+        Refused::Drilled(region) => {
+            let detail = format!("a drill of {region:?} runs; there is one at a time");
+            Problem::new(StatusCode::CONFLICT, "drilled", detail)
+        }
         Refused::Moved { expected, current } => {
             let detail =
                 format!("the table in force is version {current}, not {expected}: look again, then decide");

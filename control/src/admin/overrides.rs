@@ -17,8 +17,8 @@ use super::orders::{Outcome, carry_out};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
-use crate::changes::What;
-use crate::overlay::{Listed, OverridePatch, PatchRefused, Target};
+use crate::changes::{Done, Made, What};
+use crate::overlay::{Change, Listed, OverridePatch, PatchRefused, Target};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,7 +60,27 @@ pub(super) async fn patch(
     let patch =
         OverridePatch { target, weight, state, health, over, expires_in, author, reason: reason.clone() };
     let action = Action::Override { region: &region };
-    carry_out(admin, caller, action, conditions, (What::Override(patch), reason)).await
+    carry_out(admin, caller, Some(action), conditions, (What::Override(patch), reason)).await
+}
+
+/// What overrides were changed of.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Shown<T> {
+    /// In its layers.
+    Here(T),
+    /// The table does not have it; what is overridden of it all the same.
+    Elsewhere(Box<Change>),
+}
+
+impl<T> Shown<T> {
+    pub(super) fn of(done: &Done, layers: Result<T, Problem>) -> Result<Self, Problem> {
+        match (layers, &done.made) {
+            (Ok(layers), _) => Ok(Self::Here(layers)),
+            (Err(_), Made::Override(change)) => Ok(Self::Elsewhere(change.clone())),
+            (Err(problem), _) => Err(problem),
+        }
+    }
 }
 
 /// All overrides.

@@ -7,7 +7,7 @@ use steer::ids::PlacementId;
 
 use super::conditions::Conditions;
 use super::extract::Body;
-use super::overrides;
+use super::overrides::{self, Shown};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::Caller;
@@ -30,7 +30,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let target = Target::Placement { pool, region };
     let outcome = overrides::patch(&admin, &caller, target.clone(), conditions, &body).await?;
-    outcome.answer(&admin, |_| one(&admin, &target))
+    outcome.answer(&admin, |done| Shown::of(done, one(&admin, &target)))
 }
 
 fn one(admin: &Admin, target: &Target) -> Result<Placement, Problem> {

@@ -14,7 +14,7 @@ use steer::signals::{Health, RAMP_WHOLE};
 
 use super::conditions::Conditions;
 use super::extract::Body;
-use super::overrides;
+use super::overrides::{self, Shown};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::Caller;
@@ -145,7 +145,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let target = Target::Region(name.clone());
     let outcome = overrides::patch(&admin, &caller, target, conditions, &body).await?;
-    outcome.answer(&admin, |_| one(&admin, &name))
+    outcome.answer(&admin, |done| Shown::of(done, one(&admin, &name)))
 }
 
 fn region(snapshot: &Snapshot, id: RegionId, shares: &Shares, now: Moment) -> Region {

@@ -1,5 +1,8 @@
 //! `/v1/tables`: what was published, publishing, and going back.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -7,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
+use super::apart::apart;
 use super::conditions::Conditions;
 use super::extract::Body;
 use super::orders::{Outcome, carry_out, tag};
@@ -15,6 +19,9 @@ use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Made, What};
 use crate::version::About;
+
+/// How long it may be looked for the smallest difference.
+const DIFF_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The published versions.
 #[derive(Debug, Deserialize, Serialize)]
@@ -61,7 +68,7 @@ pub(super) async fn show(
     State(admin): Shared,
     Path(number): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    let text = text(&admin, &number)?;
+    let text = text(&admin, number).await?;
     Ok(([(header::CONTENT_TYPE, "application/toml")], text.to_string()))
 }
 
@@ -80,18 +87,20 @@ pub(super) async fn diff(
     let Query(Against { against }) = against.map_err(|refused| {
         Problem::field("bad-query", "query", refused.body_text(), serde_json::json!("?against=11"))
     })?;
-    let new = text(&admin, &number)?;
     let before = against.unwrap_or_else(|| {
         let known = admin.changes.known();
         let versions = known.versions().map(|known| known.about.version);
         let before = versions.take_while(|version| version.to_string() != number).last();
         before.map_or_else(|| number.clone(), |before| before.to_string())
     });
-    let old = text(&admin, &before)?;
-    let diff = similar::TextDiff::from_lines(&*old, &*new);
     let names = (format!("version {before}"), format!("version {number}"));
-    let text = diff.unified_diff().context_radius(3).header(&names.0, &names.1).to_string();
-    Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], text))
+    let (old, new) = (text(&admin, before).await?, text(&admin, number).await?);
+    let diff = apart(move || {
+        // Of texts that have nothing in common it is only a good guess which lines moved.
+        let diff = similar::TextDiff::configure().timeout(DIFF_TIMEOUT).diff_lines(&*old, &*new);
+        diff.unified_diff().context_radius(3).header(&names.0, &names.1).to_string()
+    });
+    Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], diff.await?))
 }
 
 pub(super) async fn publish(
@@ -106,7 +115,7 @@ pub(super) async fn publish(
         Problem::field("bad-body", "body", format!("it is not UTF-8: {error}"), example)
     })?;
     let what = What::Publish { text, source: "request body".to_owned(), is_file: false };
-    let outcome = carry_out(&admin, &caller, Action::Publish, conditions, (what, reason)).await?;
+    let outcome = carry_out(&admin, &caller, Some(Action::Publish), conditions, (what, reason)).await?;
     published(&admin, outcome)
 }
 
@@ -119,7 +128,7 @@ pub(super) async fn rollback(
     let reason = conditions.reason()?;
     let version = version(&admin, &number)?;
     let what = What::Rollback { version };
-    let outcome = carry_out(&admin, &caller, Action::Rollback, conditions, (what, reason)).await?;
+    let outcome = carry_out(&admin, &caller, Some(Action::Rollback), conditions, (what, reason)).await?;
     published(&admin, outcome)
 }
 
@@ -130,9 +139,10 @@ fn published(admin: &Admin, outcome: Outcome) -> Result<Response, Problem> {
     })
 }
 
-fn text(admin: &Admin, number: &str) -> Result<std::sync::Arc<str>, Problem> {
-    let version = version(admin, number)?;
-    admin.changes.text(version).ok_or_else(|| unknown(admin, number))
+async fn text(admin: &Admin, number: String) -> Result<Arc<str>, Problem> {
+    let version = version(admin, &number)?;
+    let changes = admin.changes.clone();
+    apart(move || changes.text(version)).await?.ok_or_else(|| unknown(admin, &number))
 }
 
 fn version(admin: &Admin, number: &str) -> Result<u64, Problem> {

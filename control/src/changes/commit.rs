@@ -1,8 +1,9 @@
 //! The thread that makes changes: batch by batch, first written, then in force, then answered.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot};
 
@@ -19,6 +20,12 @@ use crate::publisher::{Publisher, Step};
 const MAX_BATCH: usize = 256;
 /// Changes that are in force and not yet written.
 const MAX_LATE: usize = 1024;
+/// The table texts of those, in bytes.
+const MAX_LATE_BYTES: usize = 64 << 20;
+/// How often it is tried to write them.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// Published tables after which texts that nothing names are removed.
+const TABLES_PER_COLLECTION: u32 = 64;
 /// Checkpoints are this edge's own work.
 const OWN_NAME: &str = "nearside";
 
@@ -30,6 +37,8 @@ pub(super) struct Commit {
     keys: Keys,
     /// What is in force and could not be written, oldest first.
     late: VecDeque<Unwritten>,
+    /// Tables since texts were last collected.
+    published: u32,
 }
 
 /// A change before it is written.
@@ -66,18 +75,24 @@ impl Commit {
         keys: Keys,
         first: Option<Unwritten>,
     ) -> Self {
-        Self { publisher, keeping, known, events, keys, late: first.into_iter().collect() }
+        Self { publisher, keeping, known, events, keys, late: first.into_iter().collect(), published: 0 }
     }
 
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         self.catch_up();
-        while let Ok(job) = jobs.recv() {
-            let mut batch = vec![job];
-            batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
-            self.commit(batch);
-            self.tidy();
+        loop {
+            match jobs.recv_timeout(TRY_AGAIN) {
+                Ok(job) => {
+                    let mut batch = vec![job];
+                    batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
+                    self.commit(batch);
+                    self.tidy();
+                }
+                // What is late may find room by now.
+                Err(RecvTimeoutError::Timeout) => self.catch_up(),
+                Err(RecvTimeoutError::Disconnected) => return self.catch_up(),
+            }
         }
-        self.catch_up();
     }
 
     fn commit(&mut self, batch: Vec<Job>) {
@@ -107,14 +122,18 @@ impl Commit {
 
     /// Remembers what is in force and not written, until it can be.
     fn remember(&mut self, unwritten: impl Iterator<Item = Unwritten>) {
-        if matches!(self.keeping, Keeping::Nowhere) {
+        if !matches!(self.keeping, Keeping::Journal(..)) {
+            // There is nowhere that it could ever be written.
             return;
         }
         self.late.extend(unwritten.map(Unwritten::late));
-        let lost = self.late.len().saturating_sub(MAX_LATE);
-        if lost > 0 {
-            tracing::error!(lost, "changes that could not be written are forgotten by the journal");
-            self.late.drain(..lost);
+        let bytes = |late: &VecDeque<Unwritten>| -> usize {
+            late.iter().filter_map(|late| late.text.as_ref()).map(|text| text.len()).sum()
+        };
+        while self.late.len() > MAX_LATE || self.late.len() > 1 && bytes(&self.late) > MAX_LATE_BYTES {
+            let lost = self.late.pop_front();
+            let reason = lost.map(|lost| lost.entry.reason);
+            tracing::error!(reason, "a change that could not be written is forgotten by the journal");
         }
     }
 
@@ -203,7 +222,11 @@ impl Commit {
         self.publisher.adopt(&steps);
         for (ready, kept) in ready.into_iter().zip(stamps.iter().copied()) {
             let Ready { order, done, made, version, unwritten, .. } = ready;
+            if let Recorded::FileRead { fingerprint } = &unwritten.entry.data.change {
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).file = Some(fingerprint.clone());
+            }
             if let Recorded::Table { about, text, is_file } = &unwritten.entry.data.change {
+                self.published += 1;
                 let held = unwritten.text.clone().filter(|_| kept.is_none());
                 let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
                 if *is_file {
@@ -228,7 +251,7 @@ impl Commit {
 
     /// Writes what is late, if the disk takes it by now.
     fn catch_up(&mut self) {
-        if self.late.is_empty() || matches!(self.keeping, Keeping::Nowhere) {
+        if self.late.is_empty() || !matches!(self.keeping, Keeping::Journal(..)) {
             return;
         }
         if let Err(NotWritten { problem, .. }) = self.write(&[]) {
@@ -239,7 +262,8 @@ impl Commit {
     /// Begins a new segment where the journal wants one, and lets go of texts that nothing names.
     fn tidy(&mut self) {
         let Keeping::Journal(journal, texts) = &mut self.keeping else { return };
-        if !journal.wants_checkpoint() || !self.late.is_empty() {
+        let is_due = self.published >= TABLES_PER_COLLECTION;
+        if !self.late.is_empty() || !(is_due || journal.wants_checkpoint()) {
             return;
         }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -247,23 +271,28 @@ impl Commit {
             Text::Kept(text) => Some(KeptVersion { about: version.about.clone(), text }),
             Text::Held(_) => None,
         });
-        let state = Kept {
-            versions: versions.collect(),
-            file: known.file.clone(),
-            overlay: self.publisher.snapshot().overlay.saved(),
-            keys: self.keys.saved(),
-        };
-        let named: BTreeSet<Digest> = state.versions.iter().map(|version| version.text).collect();
-        let entry = Entry {
-            time: self.publisher.clock().wall(),
-            author: OWN_NAME.to_owned(),
-            role: OWN_NAME.to_owned(),
-            reason: "checkpoint".to_owned(),
-            data: state,
-        };
-        if let Err(error) = journal.checkpoint(&entry) {
-            return tracing::warn!(%error, "no checkpoint was written; the journal goes on without");
+        let versions: Vec<KeptVersion> = versions.collect();
+        // A start holds no more versions than are known now.
+        let named: BTreeSet<Digest> = versions.iter().map(|version| version.text).collect();
+        if journal.wants_checkpoint() {
+            let state = Kept {
+                versions,
+                file: known.file,
+                overlay: self.publisher.snapshot().overlay.saved(),
+                keys: self.keys.saved(),
+            };
+            let entry = Entry {
+                time: self.publisher.clock().wall(),
+                author: OWN_NAME.to_owned(),
+                role: OWN_NAME.to_owned(),
+                reason: "checkpoint".to_owned(),
+                data: state,
+            };
+            if let Err(error) = journal.checkpoint(&entry) {
+                return tracing::warn!(%error, "no checkpoint was written; the journal goes on without");
+            }
         }
+        self.published = 0;
         if let Err(error) = texts.collect(&named) {
             tracing::warn!(%error, "table texts that nothing names stay");
         }
@@ -291,6 +320,7 @@ impl Unwritten {
                 text = Some(written);
                 Recorded::Table { about: about.clone(), text: digest, is_file }
             }
+            Made::FileRead(fingerprint) => Recorded::FileRead { fingerprint: fingerprint.clone() },
             Made::Override(set) => Recorded::Override { set: set.clone() },
             Made::Drill(drill) => Recorded::Drill { drill: drill.clone() },
             Made::DrillEnd(drill) => Recorded::DrillEnd { drill: drill.clone() },

@@ -72,7 +72,7 @@ impl Known {
         self.versions.iter().rev().find(|known| known.about.version == version)
     }
 
-    /// The fingerprint of the table's file as it was last read and published.
+    /// The fingerprint of the table's file as it was last read, whatever became of it.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()

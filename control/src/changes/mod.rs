@@ -104,7 +104,12 @@ impl Changes {
         };
         let known = changes.known.clone();
         let commit = Commit::new(publisher, keeping, known, events, boot.keys, first);
-        let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || commit.run(&jobs))?;
+        let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commit.run(&jobs)));
+            if ended.is_err() {
+                tracing::error!("the thread that makes changes has failed: what is in force stays, and nothing can be changed");
+            }
+        })?;
         Ok((changes, thread))
     }
 
@@ -133,7 +138,7 @@ impl Changes {
         match &step {
             Step::Drill(drill) => effect.violations = if_dead(&current, &drill.region),
             Step::Table(_) => self.publisher.forget_unpublished(),
-            Step::Override(_) | Step::EndDrill => {}
+            Step::Override(_) | Step::EndDrill | Step::Nothing => {}
         }
         Ok(effect)
     }

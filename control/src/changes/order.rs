@@ -44,6 +44,11 @@ pub enum What {
         /// Whether it was read from the table's file.
         is_file: bool,
     },
+    /// Nothing but a note that the table's file was read, whatever became of it: a start takes it for a change otherwise.
+    FileRead {
+        /// Of its text.
+        fingerprint: String,
+    },
     /// A former table again, as a new version.
     Rollback {
         /// Which.
@@ -51,10 +56,13 @@ pub enum What {
     },
     /// An override.
     Override(OverridePatch),
-    /// A drill, instead of the one that runs.
+    /// A drill; there is one at a time.
     Drill(DrillDraft),
     /// The end of the drill that runs.
-    EndDrill,
+    EndDrill {
+        /// Of which region it is, as far as whoever orders it has seen; another one does not end.
+        region: Option<String>,
+    },
 }
 
 /// By which an order is known if it comes again.
@@ -93,6 +101,8 @@ pub enum Made {
     Drill(Arc<Drill>),
     /// A drill has ended before its time.
     DrillEnd(Arc<Drill>),
+    /// A table's file with this fingerprint was read.
+    FileRead(String),
 }
 
 /// Why an order is not carried out.
@@ -106,8 +116,10 @@ pub enum Refused {
     Patch(PatchRefused),
     /// The drill makes no sense.
     Drill(DrillRefused),
-    /// No drill runs.
+    /// No such drill runs.
     NoDrill,
+    /// A drill of that region runs already.
+    Drilled(String),
     /// Another table is in force than the order expects, or forces.
     Moved {
         /// The one that the order names.

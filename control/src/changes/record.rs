@@ -38,6 +38,11 @@ pub enum Recorded {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_file: bool,
     },
+    /// The table's file was read and did not come into force: it was in force already, or was refused.
+    FileRead {
+        /// Of its text.
+        fingerprint: String,
+    },
     /// Overrides did.
     Override {
         /// All that is overridden of its target since.

@@ -49,6 +49,10 @@ pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
                 boot.known.add(KnownVersion { about, is_volatile: false, text: Text::Kept(text) });
                 made
             }
+            Recorded::FileRead { fingerprint } => {
+                boot.known.file = Some(fingerprint.clone());
+                Made::FileRead(fingerprint)
+            }
             Recorded::Override { set } => {
                 overlay.set(Change::clone(&set));
                 Made::Override(set)

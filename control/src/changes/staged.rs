@@ -45,7 +45,7 @@ impl<'a> Staged<'a> {
         if order.forces.is_none() {
             let violations = match &step {
                 Step::Drill(drill) => if_dead(&self.last, &drill.region),
-                Step::EndDrill => Vec::new(),
+                Step::EndDrill | Step::Nothing => Vec::new(),
                 Step::Table(_) | Step::Override(_) => refused(&self.last, &after),
             };
             if !violations.is_empty() {
@@ -56,6 +56,10 @@ impl<'a> Staged<'a> {
             Step::Table(version) => Made::Table(version.about.clone()),
             Step::Override(change) => Made::Override(change.clone()),
             Step::Drill(drill) => Made::Drill(drill.clone()),
+            Step::Nothing => match &order.what {
+                What::FileRead { fingerprint } => Made::FileRead(fingerprint.clone()),
+                _ => return Err(Refused::Stopping),
+            },
             Step::EndDrill => Made::DrillEnd(self.last.drill.clone().ok_or(Refused::NoDrill)?),
         };
         self.last = after;
@@ -76,6 +80,7 @@ impl<'a> Staged<'a> {
         };
         match &order.what {
             What::Publish { text, source, .. } => table(text.clone(), source.clone()),
+            What::FileRead { .. } => Ok(Step::Nothing),
             What::Rollback { version } => {
                 let former = text(*version).ok_or(Refused::UnknownVersion(*version))?;
                 table(former.to_string(), format!("version {version}"))
@@ -85,11 +90,16 @@ impl<'a> Staged<'a> {
                 resolved.map(Box::new).map(Step::Override).map_err(Refused::Patch)
             }
             What::Drill(draft) => {
+                if let Some(running) = &self.last.drill {
+                    return Err(Refused::Drilled(running.region.clone()));
+                }
                 let drill = self.publisher.drill(&self.last, draft.clone());
                 drill.map(|drill| Step::Drill(Arc::new(drill))).map_err(Refused::Drill)
             }
-            What::EndDrill if self.last.drill.is_none() => Err(Refused::NoDrill),
-            What::EndDrill => Ok(Step::EndDrill),
+            What::EndDrill { region } => match &self.last.drill {
+                Some(running) if region.as_ref() == Some(&running.region) => Ok(Step::EndDrill),
+                _ => Err(Refused::NoDrill),
+            },
         }
     }
 }

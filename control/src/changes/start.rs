@@ -125,14 +125,23 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
 
 fn open(state: Option<&Path>) -> (Keeping, Boot) {
     let Some(folder) = state else { return (Keeping::Nowhere, Boot::default()) };
-    let opened = Journal::open(folder, Limits::default());
-    let opened = opened.and_then(|(journal, recovered)| Ok((journal.texts()?, journal, recovered)));
-    match opened {
-        Ok((texts, journal, recovered)) => (Keeping::Journal(Box::new(journal), texts), restore(recovered)),
+    let broken = |error: &dyn std::fmt::Display| {
+        let folder = folder.display();
+        tracing::error!(%folder, %error, "changes cannot be kept");
+        Keeping::Broken(error.to_string())
+    };
+    match Journal::open(folder, Limits::default()) {
+        Ok((journal, recovered)) => {
+            let keeping = match journal.texts() {
+                Ok(texts) => Keeping::Journal(Box::new(journal), texts),
+                Err(error) => broken(&error),
+            };
+            // What was read holds, whether or not more can be written.
+            (keeping, restore(recovered))
+        }
         Err(error) => {
-            let folder = folder.display();
-            tracing::error!(%folder, %error, "changes cannot be kept; those of former runs are not in force");
-            (Keeping::Broken(error.to_string()), Boot::default())
+            tracing::error!("what operators changed in former runs is not in force");
+            (broken(&error), Boot::default())
         }
     }
 }

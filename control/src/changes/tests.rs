@@ -70,11 +70,14 @@ impl Edge {
     /// All at once, as from many callers.
     fn submit_all(&self, orders: Vec<Order>) -> Vec<Result<Arc<Done>, Refused>> {
         self.runtime.block_on(async {
-            let changes = &self.started.changes;
-            let tasks = orders.into_iter().map(|order| changes.submit(order));
+            let ordered = |order| {
+                let changes = self.started.changes.clone();
+                tokio::spawn(async move { changes.submit(order).await })
+            };
+            let tasks: Vec<_> = orders.into_iter().map(ordered).collect();
             let mut answers = Vec::new();
-            for task in tasks.map(Box::pin).collect::<Vec<_>>() {
-                answers.push(task.await);
+            for task in tasks {
+                answers.push(task.await.unwrap());
             }
             answers
         })
@@ -188,6 +191,22 @@ fn a_broken_table_file_does_not_keep_an_edge_from_starting() {
 }
 
 #[test]
+fn a_rollback_is_not_undone_by_a_file_that_was_read_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let edge = Edge::start(Some(&state), TABLE);
+    edge.submit(publish(&other_table())).unwrap();
+    // The operator writes down what is in force; then he goes back after all.
+    let fingerprint = crate::version::fingerprint(&other_table());
+    edge.submit(order(What::FileRead { fingerprint })).unwrap();
+    edge.submit(order(What::Rollback { version: 1 })).unwrap();
+    edge.stop();
+    let edge = Edge::start(Some(&state), &other_table());
+    assert_eq!((edge.version(), edge.text()), (3, TABLE.to_owned()));
+    edge.stop();
+}
+
+#[test]
 fn orders_at_once_do_not_take_away_together_what_neither_may_alone() {
     let edge = Edge::start(None, TABLE);
     edge.submit(Order { forces: Some(1), ..state("ap", State::Off) }).unwrap();
@@ -280,10 +299,12 @@ fn a_drill_is_refused_where_the_others_cannot_carry_it_and_ends_with_the_process
             reason: "a test".into(),
         }))
     };
-    assert_eq!(edge.submit(order(What::EndDrill)), Err(Refused::NoDrill));
+    assert_eq!(edge.submit(order(What::EndDrill { region: Some("eu".into()) })), Err(Refused::NoDrill));
     edge.submit(drill()).unwrap();
     assert!(edge.started.publisher.snapshot().drill.is_some());
-    edge.submit(order(What::EndDrill)).unwrap();
+    assert_eq!(edge.submit(drill()), Err(Refused::Drilled("eu".into())), "one at a time");
+    assert_eq!(edge.submit(order(What::EndDrill { region: Some("us".into()) })), Err(Refused::NoDrill));
+    edge.submit(order(What::EndDrill { region: Some("eu".into()) })).unwrap();
     edge.submit(state("us", State::Drain)).unwrap();
     edge.submit(Order { forces: Some(1), ..state("ap", State::Drain) }).unwrap();
     let refused = edge.submit(drill());

@@ -21,6 +21,8 @@ pub enum Step {
     Drill(Arc<Drill>),
     /// The drill that runs ends.
     EndDrill,
+    /// Something was written down that changes nothing.
+    Nothing,
 }
 
 impl Publisher {
@@ -64,11 +66,15 @@ impl Publisher {
             }
             Step::Drill(drill) => Snapshot { drill: Some(drill.clone()), ..upon.clone() },
             Step::EndDrill => Snapshot { drill: None, ..upon.clone() },
+            Step::Nothing => upon.clone(),
         }
     }
 
     /// Makes changes current, all in one swap.
     pub fn adopt(&self, steps: &[Step]) {
+        if steps.iter().all(|step| matches!(step, Step::Nothing)) {
+            return;
+        }
         let mut inner = self.lock();
         let before = self.snapshot();
         let mut next = Snapshot { overlay: Arc::new(inner.overlay.clone()), ..Snapshot::clone(&before) };

@@ -83,8 +83,10 @@ impl Api {
 
     /// As [`Api::of`], but a missing token is told to the caller alone.
     pub(super) fn find(args: &AdminArgs) -> Result<Result<Self, String>, ExitCode> {
-        let from_env =
-            std::env::var("NEARSIDE_TOKEN").ok().filter(|token| !token.is_empty()).map(Token::from);
+        // What is typed counts before what lies about in the environment, and says who it is.
+        let is_typed = args.token_file.is_some() || args.cert.is_some();
+        let from_env = std::env::var("NEARSIDE_TOKEN").ok().filter(|token| !token.is_empty() && !is_typed);
+        let from_env = from_env.map(Token::from);
         let shows_who_it_is = args.token_file.is_some() || from_env.is_some() || args.cert.is_some();
         let needs_configuration = args.admin.is_none() || !shows_who_it_is;
         let settings = needs_configuration.then(|| configuration(&args.configured.file())).transpose()?;
@@ -100,7 +102,8 @@ impl Api {
         let file = match (&args.token_file, &from_env, &args.cert) {
             (Some(file), None, _) => Some(file.clone()),
             // A certificate says who it is; a token would count before it.
-            (None, None, None) => configured.map(|admin| admin.token_file.clone()),
+            // The token of this machine's edge opens everything there, and is nobody else's business.
+            (None, None, None) if args.admin.is_none() => configured.map(|admin| admin.token_file.clone()),
             _ => None,
         };
         let token = from_env.map(Ok).or_else(|| file.map(read)).transpose();

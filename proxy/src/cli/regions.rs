@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use control::admin::{Layer, Region, Regions};
+use control::admin::{Carried, Layer, Region, Regions};
 use control::share::Basis;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::admin::{Api, quoted};
 use super::conditions::{Outcome, told};
@@ -32,7 +32,7 @@ pub(super) fn state(args: &StateArgs) -> ExitCode {
     change(&args.region, "state", &json!(args.state), &args.change)
 }
 
-fn change(region: &str, key: &str, value: &serde_json::Value, change: &ChangeArgs) -> ExitCode {
+fn change(region: &str, key: &str, value: &Value, change: &ChangeArgs) -> ExitCode {
     let api = match Api::of(&change.admin) {
         Ok(api) => api,
         Err(code) => return code,
@@ -44,11 +44,17 @@ fn change(region: &str, key: &str, value: &serde_json::Value, change: &ChangeArg
     let path = format!("/v1/regions/{}", quoted(region));
     let outcome = change.conditions.call(&api, Method::PATCH, &path, body.to_string().into_bytes());
     match outcome {
-        Ok(Outcome::<Region>::Told(_, text) | Outcome::Done(_, text)) if is_json(&change.admin) => say(&text),
+        Ok(Outcome::<Carried<Value>>::Told(_, text) | Outcome::Done(_, text)) if is_json(&change.admin) => {
+            say(&text);
+        }
         Ok(Outcome::Told(effect, _)) => say(&told(&effect)),
-        Ok(Outcome::Done(region, _)) => {
+        Ok(Outcome::Done(Carried { shown, note, .. }, _)) => {
+            let Ok(region) = serde_json::from_value::<Region>(shown) else {
+                say(&format!("{region}: the table does not have it; {note}"));
+                return ExitCode::SUCCESS;
+            };
             let shown = format!(
-                "{}: weight {}, state {}, predicted share {:.1} %; in force and kept until cleared or expired",
+                "{}: weight {}, state {}, predicted share {:.1} %; {note}",
                 region.name,
                 region.effective.weight,
                 region.effective.state.as_str(),

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -108,6 +109,9 @@ async fn run(parts: Parts) -> io::Result<()> {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     };
+    let tending = &tending;
+    let mut reading: Option<Pin<Box<dyn Future<Output = ()> + '_>>> = None;
+    let mut is_watched = false;
     loop {
         if origin_files.version != tending.publisher.snapshot().version.about.version {
             let before = std::mem::replace(&mut origin_files, tending.origin_files());
@@ -120,17 +124,24 @@ async fn run(parts: Parts) -> io::Result<()> {
             ended = &mut admin => return ended.map(|never| match never {}),
             ended = &mut health => return ended,
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return Ok(()),
-            () = changed(&mut watch) => {
-                tending.reload(false).await;
+            // Beside everything else: a disk that stands still must not keep health checks waiting.
+            () = async { match &mut reading { Some(reading) => reading.await, None => std::future::pending().await } } => {
+                reading = None;
                 let is_same = origin_files.version == tending.publisher.snapshot().version.about.version;
-                if is_same && origin_files.have_changed() {
-                    tending.publish_again().await;
+                if std::mem::take(&mut is_watched) && is_same && origin_files.have_changed() {
+                    reading = Some(Box::pin(tending.publish_again("a TLS file of a pool changed")));
                 }
             }
-            Some(done) = reloads.recv() => {
-                tending.reload(true).await;
-                // Whoever asked may have left.
-                let _ = done.send(());
+            () = changed(&mut watch), if reading.is_none() => {
+                is_watched = true;
+                reading = Some(Box::pin(tending.reload(false)));
+            }
+            Some(done) = reloads.recv(), if reading.is_none() => {
+                reading = Some(Box::pin(async move {
+                    tending.reload(true).await;
+                    // Whoever asked may have left.
+                    let _ = done.send(());
+                }));
             }
             Ok(()) = tables.changed() => {}
             Ok(()) = operated.changed() => {}
@@ -139,6 +150,8 @@ async fn run(parts: Parts) -> io::Result<()> {
     }
 }
 
+/// Said when all that follows from it is done.
+const REFUSED: &str = "the table is refused; the one in force stays";
 /// The author of what files say.
 const FILE: &str = "file";
 
@@ -215,40 +228,57 @@ impl Tending {
             }
         };
         let read = fingerprint(&text);
-        let is_current = read == self.publisher.snapshot().version.about.fingerprint;
-        // Another file may have changed, and this one not: what was published since from elsewhere stays.
-        let is_known = self.table_read.replace(read.clone()) == read;
-        if (is_current || is_known) && !even_unchanged {
+        let before = self.table_read.replace(read.clone());
+        if before == read {
+            // What was published since from elsewhere stays; the files that it names are read again.
+            if even_unchanged {
+                self.publish_again("reload").await;
+            }
             return;
         }
-        let reason = if even_unchanged { "reload" } else { "the file changed" };
-        self.publish(What::Publish { text, source, is_file: true }, reason).await;
+        if read == self.publisher.snapshot().version.about.fingerprint {
+            self.note(read).await;
+            if even_unchanged {
+                self.publish_again("reload").await;
+            }
+            return;
+        }
+        match self.publish(What::Publish { text, source, is_file: true }, "the file changed", None).await {
+            Published::Yes => {}
+            // A start must not take it for a change, and put it in force after all.
+            Published::Refused => {
+                self.note(read).await;
+                tracing::error!("{REFUSED}");
+            }
+            Published::NotNow => drop(self.table_read.replace(before)),
+        }
     }
 
-    /// Publishes the table in force again, whoever it came from: files that it names have changed.
-    async fn publish_again(&self) {
+    /// Leaves a note that the table's file was read.
+    async fn note(&self, fingerprint: String) {
+        let noted =
+            self.changes.submit(order(What::FileRead { fingerprint }, "the file was read", None)).await;
+        if let Err(refused) = noted {
+            tracing::warn!(?refused, "that the table's file was read is not written down");
+        }
+    }
+
+    /// Publishes the table in force again, whoever it came from: files that it names may have changed.
+    async fn publish_again(&self, reason: &str) {
         let version = self.publisher.snapshot().version.clone();
         let what = What::Publish {
             text: version.text.clone(),
             source: version.about.source.clone(),
             is_file: false,
         };
-        self.publish(what, "a TLS file of a pool changed").await;
+        // If another one is in force by now, that one has read them.
+        if let Published::Refused = self.publish(what, reason, Some(version.about.version)).await {
+            tracing::error!("{REFUSED}");
+        }
     }
 
-    async fn publish(&self, what: What, reason: &str) {
-        let submitted = self.changes.submit(Order {
-            what,
-            author: FILE.to_owned(),
-            role: FILE.to_owned(),
-            reason: reason.to_owned(),
-            expects: None,
-            forces: None,
-            // The file is there after a restart as well.
-            volatile: true,
-            key: None,
-        });
-        match submitted.await {
+    async fn publish(&self, what: What, reason: &str, expects: Option<u64>) -> Published {
+        match self.changes.submit(order(what, reason, expects)).await {
             Ok(done) => {
                 self.publishes.add(true);
                 let fingerprint = match &done.made {
@@ -256,24 +286,52 @@ impl Tending {
                     _ => "",
                 };
                 tracing::info!(version = done.version, fingerprint, "table published");
+                return Published::Yes;
             }
-            Err(refused) => {
+            Err(Refused::Moved { .. }) => return Published::NotNow,
+            Err(Refused::Busy | Refused::Stopping) => {
+                tracing::error!(
+                    "too many changes at once: the table's file is read again at the next reload"
+                );
                 self.publishes.add(false);
-                match refused {
-                    Refused::Table(findings) => {
-                        findings.iter().for_each(|finding| tracing::error!("{finding}"));
-                    }
-                    Refused::Guarded { version, violations } => {
-                        violations.iter().for_each(|violation| tracing::error!("{violation}"));
-                        let file = self.settings.table_file.display();
-                        tracing::error!(
-                            "if that is meant: nearside tables publish {file} --reason ... --force {version}"
-                        );
-                    }
-                    other => tracing::error!("{other:?}"),
-                }
-                tracing::error!("the table is refused; the one in force stays");
+                return Published::NotNow;
             }
+            Err(Refused::Table(findings)) => {
+                findings.iter().for_each(|finding| tracing::error!("{finding}"));
+            }
+            Err(Refused::Guarded { version, violations }) => {
+                violations.iter().for_each(|violation| tracing::error!("{violation}"));
+                let file = self.settings.table_file.display();
+                tracing::error!(
+                    "if that is meant: nearside tables publish {file} --reason ... --force {version}"
+                );
+            }
+            Err(other) => tracing::error!("{other:?}"),
         }
+        self.publishes.add(false);
+        Published::Refused
+    }
+}
+
+/// What became of a table.
+enum Published {
+    Yes,
+    /// It cannot be.
+    Refused,
+    /// It may be another time.
+    NotNow,
+}
+
+fn order(what: What, reason: &str, expects: Option<u64>) -> Order {
+    Order {
+        what,
+        author: FILE.to_owned(),
+        role: FILE.to_owned(),
+        reason: reason.to_owned(),
+        expects,
+        forces: None,
+        // The file is there after a restart as well.
+        volatile: true,
+        key: None,
     }
 }
