@@ -5,24 +5,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use nearside_benches::{AllUp, ranking, spec};
-use steer::client::{Client, Spot};
+use nearside_benches::{AllUp, clients, ranking, spec};
 use steer::effective::{Effective, Override};
-use steer::geo::{Place, Point};
 use steer::matching::RequestHead;
-use steer::{Pop, Table, World, decide};
-
-fn clients(pop: &Pop) -> Vec<Client> {
-    (0..64_i32)
-        .map(|index| {
-            let place = Place { latitude: f64::from(index) - 30.0, longitude: f64::from(index * 5) - 160.0 };
-            let point = Some(Point::of(place));
-            let key = steer::draw::bytes_hash(&index.to_le_bytes());
-            let spot = Spot { point, country: None, continent: None, accuracy_km: 20.0, country_only: false };
-            Client::at(key, spot, pop)
-        })
-        .collect()
-}
+use steer::{Client, Table, World, decide};
 
 fn decisions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide");

@@ -3,17 +3,16 @@
 //! The difference is copying what was observed, the record of some 200 bytes, and its place in the ring. With several origins
 //! the choice between them is in both.
 
-use std::sync::Arc;
-
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use control::clock::Clock;
 use control::decisions::{Asking, Decisions, request_hash};
 use control::publisher::{Draft, Publisher};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use steer::client::{Client, Spot};
+use nearside_benches::clients;
 use steer::decide::decide;
 use steer::draw::Rng;
 use steer::geo::{Place, Point};
@@ -60,18 +59,6 @@ fn publisher(regions: usize, origins: usize) -> Publisher {
         publisher.observe(&placement.key, Observed::plain(Health::Up));
     }
     publisher
-}
-
-fn clients(pop: &Pop) -> Vec<Client> {
-    (0..64_i32)
-        .map(|index| {
-            let place = Place { latitude: f64::from(index) - 30.0, longitude: f64::from(index * 5) - 160.0 };
-            let point = Some(Point::of(place));
-            let key = steer::draw::bytes_hash(&index.to_le_bytes());
-            let spot = Spot { point, country: None, continent: None, accuracy_km: 20.0, country_only: false };
-            Client::at(key, spot, pop)
-        })
-        .collect()
 }
 
 fn decisions(criterion: &mut Criterion) {

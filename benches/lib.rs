@@ -1,10 +1,26 @@
 //! Worlds of any size to decide in, shared by the benches.
 
+use steer::client::{Client, Spot};
+use steer::geo::{Place, Point};
 use steer::ids::PlacementId;
 use steer::ranking::{Ranked, Ranking};
 use steer::signals::{Health, Observed, Signals};
 use steer::spec::{PlacementSpec, PoolSpec, RegionSpec, RouteSpec};
 use steer::{Moment, Pop, Spec, Table};
+
+/// Sixty-four clients all over the world.
+#[must_use]
+pub fn clients(pop: &Pop) -> Vec<Client> {
+    (0..64_i32)
+        .map(|index| {
+            let place = Place { latitude: f64::from(index) - 30.0, longitude: f64::from(index * 5) - 160.0 };
+            let point = Some(Point::of(place));
+            let key = steer::draw::bytes_hash(&index.to_le_bytes());
+            let spot = Spot { point, country: None, continent: None, accuracy_km: 20.0, country_only: false };
+            Client::at(key, spot, pop)
+        })
+        .collect()
+}
 
 /// A spec with one pool in every one of `regions` and `routes` routes over a hundredth as many hosts.
 #[must_use]

@@ -34,9 +34,9 @@ use inherited::carried;
 pub use step::Step;
 
 /// Published versions that are kept to look at.
-const MAX_VERSIONS: usize = 64;
+pub(crate) const MAX_VERSIONS: usize = 64;
 /// The most text that kept versions hold together, in bytes; the current one is kept whatever its size.
-const MAX_TEXT_BYTES: usize = 64 << 20;
+pub(crate) const MAX_TEXT_BYTES: usize = 64 << 20;
 
 /// A further check of a table by whoever will serve it, such as whether its certificate files can be read.
 pub type TableCheck = Arc<dyn Fn(&Table) -> Vec<Defect> + Send + Sync>;
@@ -198,12 +198,6 @@ impl Publisher {
     #[must_use]
     pub const fn uplink(&self) -> &Arc<Uplink> {
         &self.uplink
-    }
-
-    /// The published versions, oldest first.
-    #[must_use]
-    pub fn versions(&self) -> Vec<Arc<Version>> {
-        self.lock().versions.iter().cloned().collect()
     }
 
     /// Makes a table current, for whoever runs an edge in its own process; others order it ([`crate::changes`]).

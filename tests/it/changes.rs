@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -151,9 +152,10 @@ async fn kill_9_in_the_middle_of_changes_loses_none_that_was_answered() {
     let mut edge = builder.start().await;
     let (mut answered, mut cut_off) = (BTreeSet::new(), 0);
     for round in 0..rounds {
+        let count = Arc::new(AtomicUsize::new(0));
         let callers: Vec<_> = (0..CALLERS)
             .map(|caller| {
-                let (admin, table) = (edge.admin.clone(), table.clone());
+                let (admin, table, count) = (edge.admin.clone(), table.clone(), count.clone());
                 tokio::spawn(async move {
                     let mut anchors = Vec::new();
                     for change in 0..CHANGES {
@@ -166,13 +168,15 @@ async fn kill_9_in_the_middle_of_changes_loses_none_that_was_answered() {
                         let Some((status, answer)) = answer else { return (anchors, true) };
                         assert_eq!(status, 200, "{answer}");
                         anchors.push(answer["anchor"].as_str().unwrap().to_owned());
+                        count.fetch_add(1, Relaxed);
                     }
                     (anchors, false)
                 })
             })
             .collect();
         // At another point of what it does each time.
-        tokio::time::sleep(Duration::from_millis(20 + round * 53 % 200)).await;
+        let before = 1 + usize::try_from(round).unwrap() * 37 % (CALLERS * usize::from(CHANGES) - 20);
+        until("so many changes are answered", async || count.load(Relaxed) >= before).await;
         edge.kill();
         for caller in callers {
             let (anchors, is_cut_off) = caller.await.unwrap();

@@ -13,7 +13,7 @@ use super::conditions::Conditions;
 use super::overrides;
 use super::problem::Problem;
 use crate::access::{Action, Caller};
-use crate::changes::{Done, Key, Order, Refused, What};
+use crate::changes::{Done, Key, Made, Order, Refused, What};
 use crate::effect::Effect;
 use crate::journal::Digest;
 use crate::overlay::PatchRefused;
@@ -57,8 +57,9 @@ pub struct Carried<T> {
 }
 
 const BUSY_SECONDS: &str = "1";
-const KEPT: &str = "in force and kept: a restart remembers it";
-const NOT_KEPT: &str = "in force and not kept: a restart forgets it";
+const KEPT: &str = "kept: a restart remembers it";
+const NOT_KEPT: &str = "not kept: a restart forgets it";
+const ENDS: &str = "a restart ends it";
 
 /// Has a change made, or tells what it would do. Without an action there is nothing to protect.
 pub(super) async fn carry_out(
@@ -113,7 +114,12 @@ impl Outcome {
                     overlay: admin.publisher.snapshot().overlay.number,
                     persisted: done.kept.is_some(),
                     anchor: done.kept.map(|stamp| stamp.to_string()),
-                    note: if done.kept.is_some() { KEPT } else { NOT_KEPT }.to_owned(),
+                    note: match (&done.made, done.kept) {
+                        (Made::Drill(_), _) => ENDS,
+                        (_, Some(_)) => KEPT,
+                        (_, None) => NOT_KEPT,
+                    }
+                    .to_owned(),
                 };
                 Ok((tag(done.version), Json(carried)).into_response())
             }

@@ -6,12 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::journal::{Digest, TextReader};
+use crate::publisher::{MAX_TEXT_BYTES, MAX_VERSIONS};
 use crate::version::About;
-
-/// How many versions are held.
-const MAX_VERSIONS: usize = 64;
-/// The most text that versions hold in memory together, in bytes; the newest is held whatever its size.
-const MAX_TEXT_BYTES: usize = 64 << 20;
 
 /// The published versions, oldest first.
 #[derive(Clone, Debug, Default)]

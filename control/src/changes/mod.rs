@@ -133,7 +133,7 @@ impl Changes {
     pub fn preview(&self, order: &Order) -> Result<Effect, Refused> {
         let current = self.publisher.snapshot();
         let staged = Staged::upon(&self.publisher, current.clone());
-        let (step, after) = staged.stage(order, &|version| self.text(version))?;
+        let (step, _, after) = staged.stage(order, &|version| self.text(version))?;
         let mut effect = preview(&current, &after, &self.samples);
         match &step {
             Step::Drill(drill) => effect.violations = if_dead(&current, &drill.region),

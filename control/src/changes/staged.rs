@@ -18,30 +18,29 @@ impl<'a> Staged<'a> {
         Self { publisher, last: current }
     }
 
-    /// Puts an order on top, if it stands: what it comes to, and what would be in force. Guards are not asked.
+    /// What an order comes to if it stands, and what would be in force. Guards are not asked.
     pub(super) fn stage(
         &self,
         order: &Order,
         text: &dyn Fn(u64) -> Option<Arc<str>>,
-    ) -> Result<(Step, Arc<Snapshot>), Refused> {
+    ) -> Result<(Step, Made, Arc<Snapshot>), Refused> {
         let current = self.last.version.about.version;
         let named = [order.expects, order.forces].into_iter().flatten().find(|version| *version != current);
         if let Some(expected) = named {
             return Err(Refused::Moved { expected, current });
         }
-        let step = self.step(order, text)?;
+        let (step, made) = self.step(order, text)?;
         let after = Arc::new(self.publisher.stepped(&self.last, &step));
-        Ok((step, after))
+        Ok((step, made, after))
     }
 
-    /// As [`Staged::stage`], and it stays.
+    /// Puts an order on top, if it stands and no guard refuses it.
     pub(super) fn take(
         &mut self,
         order: &Order,
         text: &dyn Fn(u64) -> Option<Arc<str>>,
     ) -> Result<(Step, Made), Refused> {
-        let (step, after) = self.stage(order, text)?;
-        let version = self.last.version.about.version;
+        let (step, made, after) = self.stage(order, text)?;
         if order.forces.is_none() {
             let violations = match &step {
                 Step::Drill(drill) => if_dead(&self.last, &drill.region),
@@ -49,19 +48,9 @@ impl<'a> Staged<'a> {
                 Step::Table(_) | Step::Override(_) => refused(&self.last, &after),
             };
             if !violations.is_empty() {
-                return Err(Refused::Guarded { version, violations });
+                return Err(Refused::Guarded { version: self.version(), violations });
             }
         }
-        let made = match &step {
-            Step::Table(version) => Made::Table(version.about.clone()),
-            Step::Override(change) => Made::Override(change.clone()),
-            Step::Drill(drill) => Made::Drill(drill.clone()),
-            Step::Nothing => match &order.what {
-                What::FileRead { fingerprint } => Made::FileRead(fingerprint.clone()),
-                _ => return Err(Refused::Stopping),
-            },
-            Step::EndDrill => Made::DrillEnd(self.last.drill.clone().ok_or(Refused::NoDrill)?),
-        };
         self.last = after;
         Ok((step, made))
     }
@@ -71,33 +60,38 @@ impl<'a> Staged<'a> {
         self.last.version.about.version
     }
 
-    fn step(&self, order: &Order, text: &dyn Fn(u64) -> Option<Arc<str>>) -> Result<Step, Refused> {
-        let (author, reason) = (order.author.clone(), order.reason.clone());
+    fn step(&self, order: &Order, text: &dyn Fn(u64) -> Option<Arc<str>>) -> Result<(Step, Made), Refused> {
         let table = |text: String, source: String| {
-            let number = self.last.version.about.version + 1;
-            let draft = Draft { text, source, author: author.clone(), reason: reason.clone() };
-            self.publisher.compiled(draft, number).map(Step::Table).map_err(Refused::Table)
+            let (author, reason) = (order.author.clone(), order.reason.clone());
+            let draft = Draft { text, source, author, reason };
+            let version = self.publisher.compiled(draft, self.version() + 1).map_err(Refused::Table)?;
+            let made = Made::Table(version.about.clone());
+            Ok((Step::Table(version), made))
         };
         match &order.what {
             What::Publish { text, source, .. } => table(text.clone(), source.clone()),
-            What::FileRead { .. } => Ok(Step::Nothing),
             What::Rollback { version } => {
                 let former = text(*version).ok_or(Refused::UnknownVersion(*version))?;
                 table(former.to_string(), format!("version {version}"))
             }
+            What::FileRead { fingerprint } => Ok((Step::Nothing, Made::FileRead(fingerprint.clone()))),
             What::Override(patch) => {
-                let resolved = self.publisher.resolved(&self.last, patch.clone());
-                resolved.map(Box::new).map(Step::Override).map_err(Refused::Patch)
+                let change = self.publisher.resolved(&self.last, patch.clone()).map_err(Refused::Patch)?;
+                let change = Box::new(change);
+                Ok((Step::Override(change.clone()), Made::Override(change)))
             }
-            What::Drill(draft) => {
-                if let Some(running) = &self.last.drill {
-                    return Err(Refused::Drilled(running.region.clone()));
+            What::Drill(draft) => match &self.last.drill {
+                Some(running) => Err(Refused::Drilled(running.region.clone())),
+                None => {
+                    let drill = self.publisher.drill(&self.last, draft.clone()).map_err(Refused::Drill)?;
+                    let drill = Arc::new(drill);
+                    Ok((Step::Drill(drill.clone()), Made::Drill(drill)))
                 }
-                let drill = self.publisher.drill(&self.last, draft.clone());
-                drill.map(|drill| Step::Drill(Arc::new(drill))).map_err(Refused::Drill)
-            }
+            },
             What::EndDrill { region } => match &self.last.drill {
-                Some(running) if region.as_ref() == Some(&running.region) => Ok(Step::EndDrill),
+                Some(running) if region.as_ref() == Some(&running.region) => {
+                    Ok((Step::EndDrill, Made::DrillEnd(running.clone())))
+                }
                 _ => Err(Refused::NoDrill),
             },
         }

@@ -160,8 +160,8 @@ fn versions_are_kept_up_to_a_bound() {
     for _ in 0..100 {
         publisher.publish(draft(TABLE)).unwrap();
     }
-    let versions = publisher.versions();
-    assert_eq!((versions.len(), versions.last().unwrap().about.version), (64, 101));
+    let versions = &publisher.lock().versions;
+    assert_eq!((versions.len(), versions.back().unwrap().about.version), (64, 101));
 }
 
 fn decided(publisher: &Publisher, key: u64) -> (String, bool) {

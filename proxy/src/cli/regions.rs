@@ -54,7 +54,7 @@ fn change(region: &str, key: &str, value: &Value, change: &ChangeArgs) -> ExitCo
                 return ExitCode::SUCCESS;
             };
             let shown = format!(
-                "{}: weight {}, state {}, predicted share {:.1} %; {note}",
+                "{}: weight {}, state {}, predicted share {:.1} %; in force, {note}",
                 region.name,
                 region.effective.weight,
                 region.effective.state.as_str(),

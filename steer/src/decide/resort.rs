@@ -38,16 +38,7 @@ pub(super) fn last_resort<S: Signals>(
     let Some(head) = plan.head() else {
         return if any { Err(Cause::Full) } else { all_down(world, id, view, natural, is_drilled) };
     };
-    let decision = Decision {
-        lane: id,
-        first: lane.candidates[head.index()].placement,
-        natural,
-        spilled_from: None,
-        kept: false,
-        drilled: false,
-        basis: Basis::LastResort,
-    };
-    Ok((decision, plan))
+    Ok((in_need(id, lane.candidates[head.index()].placement, natural, Basis::LastResort), plan))
 }
 
 /// The placements that are out of use and would answer, best first: for a request that everything usable has failed.
@@ -96,14 +87,10 @@ fn all_down<S: Signals>(
     let Some((_, _, key)) = permitted.min() else { return Err(cause) };
     let mut plan = Plan::empty();
     plan.push(key);
-    let decision = Decision {
-        lane: id,
-        first: lane.candidates[key.index()].placement,
-        natural,
-        spilled_from: None,
-        kept: false,
-        drilled: false,
-        basis: Basis::AllDown,
-    };
-    Ok((decision, plan))
+    Ok((in_need(id, lane.candidates[key.index()].placement, natural, Basis::AllDown), plan))
+}
+
+/// A decision that nothing but need has made.
+const fn in_need(lane: LaneId, first: PlacementId, natural: Option<PlacementId>, basis: Basis) -> Decision {
+    Decision { lane, first, natural, spilled_from: None, kept: false, drilled: false, basis }
 }
