@@ -122,19 +122,20 @@ proptest! {
         let mut client = client;
         // A weight does not send away whom affinity keeps; the state at the end does.
         client.kept = None;
-        let home = setup.decide(&client).map(|decision| decision.first);
-        let (mut now, mut heads) = (Moment::default(), vec![home]);
+        // Why nothing serves a key may change with what others have left; that nothing does must not.
+        let head = |setup: &Setup| setup.decide(&client).ok().map(|decision| decision.first);
+        let (mut now, mut heads) = (Moment::default(), vec![head(&setup)]);
         while let Some(next) = ramp.next(now, Span::ZERO) {
             now = next;
             setup.overrides.insert(region, Override { at_most: Some(ramp.at(now)), ..over });
-            heads.push(setup.decide(&client).map(|decision| decision.first));
+            heads.push(head(&setup));
         }
         setup.overrides.insert(region, Override { state: Some(State::Drain), ..over });
-        heads.push(setup.decide(&client).map(|decision| decision.first));
+        heads.push(head(&setup));
         heads.dedup();
         prop_assert!(heads.len() <= 2, "{:?}", heads);
         if heads.len() == 2 {
-            prop_assert_eq!(heads[0], Ok(setup.placement(region)));
+            prop_assert_eq!(heads[0], Some(setup.placement(region)));
         }
     }
 
