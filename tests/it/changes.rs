@@ -301,3 +301,30 @@ async fn an_override_of_what_the_table_has_lost_can_be_ended() {
     assert_eq!((status, &ended["target"]["region"]), (200, &"far".into()), "{ended}");
     assert_eq!(edge.admin.json(Method::PATCH, "/v1/regions/far", end).await.0, 404);
 }
+
+#[tokio::test]
+async fn a_state_that_another_process_holds_is_taken_up_when_it_lets_go() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let mut former = builder.start().await;
+    former.admin.patch("near", &weight(0)).await;
+    let state = former.folder.path().join("state");
+    let admin = format!("listen = \"127.0.0.1:0\"\nstate_dir = {:?}", state.to_str().unwrap());
+    let edge = EdgeBuilder::new(NEARSIDE, &table).admin(&admin).start().await;
+    assert_eq!((edge.metric("nearside_changes_kept").await, asked(&edge).await), (0.0, "near".to_owned()));
+    let (status, gates) = edge.health("/readyz?verbose").await;
+    assert!(status == 200 && gates.contains("[-] changes_kept"), "{gates}");
+    let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/far", &weight(1)).await;
+    assert_eq!((status, &refused["type"]), (503, &"urn:nearside:problem:not-kept".into()), "{refused}");
+    assert_eq!(edge.admin.json(Method::GET, "/v1/audit", "").await.0, 503);
+    // What it changes while the other one already serves is there as well.
+    former.admin.patch("far", &weight(70)).await;
+    former.kill();
+    until("changes are kept", async || edge.metric("nearside_changes_kept").await > 0.0).await;
+    assert_eq!(asked(&edge).await, "far", "the override of the former process is in force");
+    let (_, far) = edge.admin.json(Method::GET, "/v1/regions/far", "").await;
+    assert_eq!(far["overridden"]["weight"]["value"], 70, "{far}");
+    assert!(edge.health("/readyz?verbose").await.1.contains("[+] changes_kept"));
+    assert_eq!(edge.admin.json(Method::GET, "/v1/audit", "").await.0, 200);
+    let kept = edge.admin.patch("far", &weight(60)).await;
+    assert_eq!(kept["persisted"], true, "{kept}");
+}

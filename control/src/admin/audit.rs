@@ -66,7 +66,11 @@ pub(super) async fn list(
         return Err(Problem::field("bad-query", "last", detail, serde_json::json!("?last=100")));
     }
     let Some(history) = admin.changes.history().cloned() else {
-        let detail = "this edge keeps no changes; admin.state names the folder for them";
+        if admin.changes.keeps().get().is_some() {
+            let detail = "what was changed cannot be read: admin.state_dir cannot be opened, which is tried again";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-audit", detail));
+        }
+        let detail = "this edge keeps no changes; admin.state_dir names the folder for them";
         return Err(Problem::new(StatusCode::NOT_FOUND, "no-audit", detail));
     };
     let head = history.head();

@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::keeps::Keeps;
 use super::keys::Keys;
 use super::known::{Known, KnownVersion, Text};
+use super::opening::Retry;
 use super::order::{Done, Made, Order, Refused, What};
 use super::record::{Kept, KeptVersion, Line, Recorded};
+use super::restore::Boot;
 use super::staged::Staged;
-use super::{Job, Keeping};
+use super::{Job, Keeping, Readers};
 use crate::journal::{Digest, Entry, Stamp};
 use crate::publisher::{Publisher, Step};
 
@@ -27,18 +30,34 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Published tables after which texts that nothing names are removed.
 const TABLES_PER_COLLECTION: u32 = 64;
 /// Checkpoints are this edge's own work.
-const OWN_NAME: &str = "nearside";
+pub(super) const OWN_NAME: &str = "nearside";
 
 pub(super) struct Commit {
-    publisher: Arc<Publisher>,
-    keeping: Keeping,
-    known: Arc<Mutex<Known>>,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) keeping: Keeping,
+    pub(super) known: Arc<Mutex<Known>>,
     events: broadcast::Sender<Arc<Done>>,
-    keys: Keys,
+    pub(super) readers: Arc<OnceLock<Readers>>,
+    keeps: Keeps,
+    pub(super) keys: Keys,
     /// What is in force and could not be written, oldest first.
-    late: VecDeque<Unwritten>,
+    pub(super) late: VecDeque<Unwritten>,
     /// Tables since texts were last collected.
     published: u32,
+    /// The newest version that was known at the start.
+    pub(super) base: u64,
+    /// Whether somebody has changed something while the state could not be opened.
+    pub(super) is_changed: bool,
+    /// When that is tried again.
+    pub(super) retry: Retry,
+}
+
+/// What others learn from the thread that makes changes.
+pub(super) struct Told {
+    pub(super) known: Arc<Mutex<Known>>,
+    pub(super) events: broadcast::Sender<Arc<Done>>,
+    pub(super) readers: Arc<OnceLock<Readers>>,
+    pub(super) keeps: Keeps,
 }
 
 /// A change before it is written.
@@ -66,32 +85,57 @@ struct NotWritten {
 }
 
 impl Commit {
-    /// `first` are changes that are in force already.
+    /// `first` is in force already, and not written; `boot` is what is.
     pub(super) fn new(
         publisher: Arc<Publisher>,
         keeping: Keeping,
-        known: Arc<Mutex<Known>>,
-        events: broadcast::Sender<Arc<Done>>,
-        keys: Keys,
+        told: Told,
+        boot: Boot,
         first: Option<Unwritten>,
     ) -> Self {
-        Self { publisher, keeping, known, events, keys, late: first.into_iter().collect(), published: 0 }
+        let Told { known, events, readers, keeps } = told;
+        let retry = Retry::after(publisher.clock().now());
+        Self {
+            publisher,
+            keeping,
+            known,
+            events,
+            readers,
+            keeps,
+            keys: boot.keys,
+            late: first.into_iter().collect(),
+            published: 0,
+            base: boot.base,
+            is_changed: false,
+            retry,
+        }
     }
 
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         self.catch_up();
         loop {
-            match jobs.recv_timeout(TRY_AGAIN) {
+            let job = jobs.recv_timeout(self.pause());
+            self.reopen();
+            match job {
                 Ok(job) => {
                     let mut batch = vec![job];
                     batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
                     self.commit(batch);
+                    self.tell_what_is_kept();
                     self.tidy();
                 }
                 // What is late may find room by now.
                 Err(RecvTimeoutError::Timeout) => self.catch_up(),
                 Err(RecvTimeoutError::Disconnected) => return self.catch_up(),
             }
+        }
+    }
+
+    /// The longest that it waits for an order.
+    fn pause(&self) -> Duration {
+        match self.keeping {
+            Keeping::Broken { .. } => self.retry.left(self.publisher.clock().now()).min(TRY_AGAIN),
+            Keeping::Journal(..) | Keeping::Nowhere => TRY_AGAIN,
         }
     }
 
@@ -122,7 +166,7 @@ impl Commit {
 
     /// Remembers what is in force and not written, until it can be.
     fn remember(&mut self, unwritten: impl Iterator<Item = Unwritten>) {
-        if !matches!(self.keeping, Keeping::Journal(..)) {
+        if matches!(self.keeping, Keeping::Nowhere) {
             // There is nowhere that it could ever be written.
             return;
         }
@@ -168,13 +212,10 @@ impl Commit {
             }
         }
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let reader = match &self.keeping {
-            Keeping::Journal(_, texts) => Some(texts.reader()),
-            Keeping::Nowhere | Keeping::Broken(_) => None,
-        };
+        let reader = self.readers.get().map(|readers| &readers.texts);
         let text = |version: u64| {
             let text = known().get(version).map(|known| known.text.clone());
-            text.and_then(|text| text.read(reader.as_ref()))
+            text.and_then(|text| text.read(reader))
         };
         let (step, made) = staged.take(order, &text)?;
         let unwritten = Unwritten::of(order, &step, &made, self.publisher.clock().wall());
@@ -188,7 +229,9 @@ impl Commit {
             Keeping::Nowhere => {
                 return Err(NotWritten { is_full: false, problem: "nothing is kept".to_owned() });
             }
-            Keeping::Broken(problem) => return Err(NotWritten { is_full: false, problem: problem.clone() }),
+            Keeping::Broken { problem, .. } => {
+                return Err(NotWritten { is_full: false, problem: problem.clone() });
+            }
         };
         let all: Vec<&Unwritten> = self.late.iter().chain(new).collect();
         let put: Vec<&str> = all.iter().filter_map(|unwritten| unwritten.text.as_deref()).collect();
@@ -219,6 +262,10 @@ impl Commit {
     /// Makes a batch current, and answers.
     fn adopt(&mut self, ready: Vec<Ready>, stamps: &[Option<Stamp>]) {
         let steps: Vec<Step> = ready.iter().map(|ready| ready.step.clone()).collect();
+        if matches!(self.keeping, Keeping::Broken { .. }) {
+            let version = self.publisher.snapshot().version.clone();
+            self.is_changed |= ready.iter().any(|ready| ready.order.what.is_new_beside(&version.text));
+        }
         self.publisher.adopt(&steps);
         for (ready, kept) in ready.into_iter().zip(stamps.iter().copied()) {
             let Ready { order, done, made, version, unwritten, .. } = ready;
@@ -250,12 +297,25 @@ impl Commit {
     }
 
     /// Writes what is late, if the disk takes it by now.
-    fn catch_up(&mut self) {
-        if self.late.is_empty() || !matches!(self.keeping, Keeping::Journal(..)) {
-            return;
+    pub(super) fn catch_up(&mut self) {
+        if let Keeping::Journal(journal, _) = &mut self.keeping {
+            if self.late.is_empty() {
+                // That nothing can be written should show before somebody wants to change something; it is told by then.
+                let _ = journal.mend();
+            } else if let Err(NotWritten { problem, .. }) = self.write(&[]) {
+                tracing::error!(%problem, changes = self.late.len(), "changes are in force and not kept");
+            }
         }
-        if let Err(NotWritten { problem, .. }) = self.write(&[]) {
-            tracing::error!(%problem, changes = self.late.len(), "changes are in force and not kept");
+        self.tell_what_is_kept();
+    }
+
+    fn tell_what_is_kept(&self) {
+        match &self.keeping {
+            Keeping::Journal(journal, _) => {
+                self.keeps.set(self.late.is_empty() && journal.poisoned().is_none());
+            }
+            Keeping::Broken { .. } => self.keeps.set(false),
+            Keeping::Nowhere => {}
         }
     }
 
@@ -330,7 +390,7 @@ impl Unwritten {
         Self { entry: Entry { time, author, role, reason, data }, text }
     }
 
-    fn late(mut self) -> Self {
+    pub(super) fn late(mut self) -> Self {
         self.entry.data.late = true;
         self
     }

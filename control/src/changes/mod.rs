@@ -15,8 +15,10 @@
 //! Left out: who may order what (`access`), and how orders are spelled (`admin`).
 
 mod commit;
+mod keeps;
 mod keys;
 mod known;
+mod opening;
 mod order;
 mod record;
 mod restore;
@@ -26,11 +28,13 @@ mod start;
 mod tests;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{broadcast, oneshot};
 
+pub use keeps::Keeps;
 pub use known::{Known, KnownVersion};
 pub use order::{Done, Key, Made, Order, Refused, What};
 pub use record::{Kept, Line, Recorded};
@@ -40,7 +44,7 @@ use crate::effect::{Effect, if_dead, preview};
 use crate::journal::{History, Journal, TextReader, Texts};
 use crate::publisher::{Publisher, Step};
 use crate::share::Samples;
-use commit::{Commit, Unwritten};
+use commit::{Commit, Told, Unwritten};
 use restore::Boot;
 use staged::Staged;
 
@@ -57,8 +61,15 @@ pub struct Changes {
     orders: mpsc::SyncSender<Job>,
     known: Arc<Mutex<Known>>,
     events: broadcast::Sender<Arc<Done>>,
-    history: Option<History<Line>>,
-    texts: Option<TextReader>,
+    readers: Arc<OnceLock<Readers>>,
+    keeps: Keeps,
+}
+
+/// What was written, for whoever reads it; there once the state could be opened.
+#[derive(Debug)]
+struct Readers {
+    history: History<Line>,
+    texts: TextReader,
 }
 
 /// An order, and who waits for what becomes of it.
@@ -74,8 +85,13 @@ enum Keeping {
     Journal(Box<Journal<Line>>, Texts),
     /// Nowhere, as this edge was told: a restart forgets everything.
     Nowhere,
-    /// Where they should be kept they cannot, and why.
-    Broken(String),
+    /// Where they should be kept they cannot; it is tried again.
+    Broken {
+        /// Where.
+        folder: PathBuf,
+        /// Why not.
+        problem: String,
+    },
 }
 
 impl Changes {
@@ -89,21 +105,21 @@ impl Changes {
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (orders, jobs) = mpsc::sync_channel(MAX_WAITING);
         let (events, _) = broadcast::channel(MAX_BEHIND);
-        let (history, texts) = match &keeping {
-            Keeping::Journal(journal, texts) => (Some(journal.history()), Some(texts.reader())),
-            Keeping::Nowhere | Keeping::Broken(_) => (None, None),
-        };
+        let readers = Arc::new(OnceLock::new());
+        if let Keeping::Journal(journal, texts) = &keeping {
+            readers.get_or_init(|| Readers { history: journal.history(), texts: texts.reader() });
+        }
         let changes = Self {
             publisher: publisher.clone(),
             samples,
             orders,
-            known: Arc::new(Mutex::new(boot.known)),
+            known: Arc::new(Mutex::new(boot.known.clone())),
             events: events.clone(),
-            history,
-            texts,
+            readers: readers.clone(),
+            keeps: Keeps::new(!matches!(keeping, Keeping::Nowhere)),
         };
-        let known = changes.known.clone();
-        let commit = Commit::new(publisher, keeping, known, events, boot.keys, first);
+        let told = Told { known: changes.known.clone(), events, readers, keeps: changes.keeps.clone() };
+        let commit = Commit::new(publisher, keeping, told, boot, first);
         let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commit.run(&jobs)));
             if ended.is_err() {
@@ -138,7 +154,7 @@ impl Changes {
         match &step {
             Step::Drill(drill) => effect.violations = if_dead(&current, &drill.region),
             Step::Table(_) => self.publisher.forget_unpublished(),
-            Step::Override(_) | Step::EndDrill | Step::Nothing => {}
+            Step::Override(_) | Step::Overlay(_) | Step::EndDrill | Step::Nothing => {}
         }
         Ok(effect)
     }
@@ -153,7 +169,7 @@ impl Changes {
     #[must_use]
     pub fn text(&self, version: u64) -> Option<Arc<str>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(version)?.text.clone();
-        known.read(self.texts.as_ref())
+        known.read(self.readers.get().map(|readers| &readers.texts))
     }
 
     /// Tells of every change, once it is in force.
@@ -164,7 +180,13 @@ impl Changes {
 
     /// What was written to the journal, if there is one.
     #[must_use]
-    pub const fn history(&self) -> Option<&History<Line>> {
-        self.history.as_ref()
+    pub fn history(&self) -> Option<&History<Line>> {
+        self.readers.get().map(|readers| &readers.history)
+    }
+
+    /// Whether changes are being kept.
+    #[must_use]
+    pub const fn keeps(&self) -> &Keeps {
+        &self.keeps
     }
 }

@@ -65,6 +65,18 @@ pub enum What {
     },
 }
 
+impl What {
+    /// Whether it is something that nobody has said yet where a table with this text is in force: files say again what they said,
+    /// and a table that is read again is the same.
+    pub(super) fn is_new_beside(&self, in_force: &str) -> bool {
+        match self {
+            Self::Publish { is_file: true, .. } | Self::FileRead { .. } => false,
+            Self::Publish { text, .. } => text != in_force,
+            Self::Rollback { .. } | Self::Override(_) | Self::Drill(_) | Self::EndDrill { .. } => true,
+        }
+    }
+}
+
 /// By which an order is known if it comes again.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Key {

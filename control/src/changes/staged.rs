@@ -45,7 +45,7 @@ impl<'a> Staged<'a> {
             let violations = match &step {
                 Step::Drill(drill) => if_dead(&self.last, &drill.region),
                 Step::EndDrill | Step::Nothing => Vec::new(),
-                Step::Table(_) | Step::Override(_) => refused(&self.last, &after),
+                Step::Table(_) | Step::Override(_) | Step::Overlay(_) => refused(&self.last, &after),
             };
             if !violations.is_empty() {
                 return Err(Refused::Guarded { version: self.version(), violations });

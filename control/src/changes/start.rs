@@ -12,12 +12,13 @@ use steer::client::Pop;
 
 use super::commit::Unwritten;
 use super::known::{KnownVersion, Text};
+use super::opening::open;
 use super::record::{Line, Recorded};
-use super::restore::{Boot, restore};
+use super::restore::Boot;
 use super::{Changes, Keeping};
 use crate::clock::Clock;
 use crate::document::Finding;
-use crate::journal::{Digest, Entry, Journal, Limits, TextReader};
+use crate::journal::{Digest, Entry, TextReader};
 use crate::publisher::{Draft, Publisher, Resumed, TableCheck};
 use crate::share::Samples;
 use crate::version::{About, fingerprint};
@@ -77,13 +78,13 @@ impl std::fmt::Debug for Start<'_> {
 /// Starts a control plane.
 ///
 /// # Errors
-/// [`NotStarted`]. A state folder that cannot be used is no error: this edge serves without, and says so.
+/// [`NotStarted`]. A state folder that cannot be used is no error: this edge serves without, says so, and tries again.
 pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
     let Start { state, file, pop, workers, clock, check, samples } = parts;
-    let (keeping, mut boot) = open(state);
+    let (keeping, mut boot) = opened(state);
     let texts = match &keeping {
         Keeping::Journal(_, texts) => Some(texts.reader()),
-        Keeping::Nowhere | Keeping::Broken(_) => None,
+        Keeping::Nowhere | Keeping::Broken { .. } => None,
     };
     let (file, mut mistakes) = match file {
         Ok(draft) => (Some(draft), None),
@@ -123,27 +124,17 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
     Err(NotStarted::Table(mistakes.unwrap_or_default()))
 }
 
-fn open(state: Option<&Path>) -> (Keeping, Boot) {
+fn opened(state: Option<&Path>) -> (Keeping, Boot) {
     let Some(folder) = state else { return (Keeping::Nowhere, Boot::default()) };
-    let broken = |error: &dyn std::fmt::Display| {
+    let (keeping, boot) = open(folder);
+    if let Keeping::Broken { folder, problem } = &keeping {
         let folder = folder.display();
-        tracing::error!(%folder, %error, "changes cannot be kept");
-        Keeping::Broken(error.to_string())
-    };
-    match Journal::open(folder, Limits::default()) {
-        Ok((journal, recovered)) => {
-            let keeping = match journal.texts() {
-                Ok(texts) => Keeping::Journal(Box::new(journal), texts),
-                Err(error) => broken(&error),
-            };
-            // What was read holds, whether or not more can be written.
-            (keeping, restore(recovered))
-        }
-        Err(error) => {
-            tracing::error!("what operators changed in former runs is not in force");
-            (broken(&error), Boot::default())
-        }
+        tracing::error!(%folder, error = %problem, "changes cannot be kept; it is tried again");
     }
+    if boot.is_none() {
+        tracing::error!("what operators changed in former runs is not in force");
+    }
+    (keeping, boot.unwrap_or_default())
 }
 
 /// The tables that may serve first, the best one first.
@@ -172,7 +163,7 @@ fn candidates(
 }
 
 /// The first table is a new version: what has to be written of it.
-fn begun(boot: &mut Boot, about: &About, text: &str, is_file: bool) -> Unwritten {
+pub(super) fn begun(boot: &mut Boot, about: &About, text: &str, is_file: bool) -> Unwritten {
     if is_file {
         boot.known.file = Some(about.fingerprint.clone());
     }

@@ -217,6 +217,15 @@ impl<T: Record> Journal<T> {
         Ok(stamps)
     }
 
+    /// Puts right what keeps this journal from being written, if that is possible by now. [`Journal::append`] does so by itself; this
+    /// is for whoever wants to know beforehand.
+    ///
+    /// # Errors
+    /// What it is.
+    pub fn mend(&mut self) -> Result<(), AppendError> {
+        self.tail.mend(self.head)
+    }
+
     /// Whether the newest segment is long enough, or follows upon damage. A checkpoint is never needed, but without any, starts
     /// take longer and nothing old is removed.
     #[must_use]

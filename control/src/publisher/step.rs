@@ -6,7 +6,7 @@ use super::inherited::{carried, remembered};
 use super::{Draft, Publisher, compile, version};
 use crate::document::Finding;
 use crate::drill::{Drill, DrillDraft, DrillRefused};
-use crate::overlay::{Change, OverridePatch, PatchRefused};
+use crate::overlay::{Change, Overlay, OverridePatch, PatchRefused};
 use crate::snapshot::{Snapshot, Vitals};
 use crate::version::Version;
 
@@ -17,6 +17,8 @@ pub enum Step {
     Table(Arc<Version>),
     /// Overrides do.
     Override(Box<Change>),
+    /// All overrides that a former run left do, instead of those in force.
+    Overlay(Arc<Overlay>),
     /// A drill begins, instead of the one that runs.
     Drill(Arc<Drill>),
     /// The drill that runs ends.
@@ -63,6 +65,10 @@ impl Publisher {
                 overlay.at = self.clock.now();
                 let effective = Arc::new(overlay.effective(upon.table()));
                 Snapshot { overlay: Arc::new(overlay), effective, ..upon.clone() }
+            }
+            Step::Overlay(overlay) => {
+                let effective = Arc::new(overlay.effective(upon.table()));
+                Snapshot { overlay: overlay.clone(), effective, ..upon.clone() }
             }
             Step::Drill(drill) => Snapshot { drill: Some(drill.clone()), ..upon.clone() },
             Step::EndDrill => Snapshot { drill: None, ..upon.clone() },

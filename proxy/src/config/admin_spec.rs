@@ -24,7 +24,8 @@ pub struct AdminSection {
     pub tokens_file: String,
     /// The folder of what operators changed, relative to this file: the journal of overrides and published tables, and their
     /// texts. Made at the first start, for its owner only; one edge at a time uses it. If it cannot be used, this edge serves
-    /// and says so, and changes what may be forgotten. An empty name keeps nothing: a restart forgets every change.
+    /// and says so, changes only what may be forgotten, and tries again; what was recorded there counts from then on, unless
+    /// something was changed meanwhile, which stays. An empty name keeps nothing: a restart forgets every change.
     #[schemars(extend("examples" = ["state"]))]
     pub state_dir: String,
     /// Names that operators call this listener by. Without them it is called by address or as `localhost`: a page of

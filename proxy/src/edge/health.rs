@@ -3,7 +3,8 @@
 //! *Live* means that the process answers. *Ready* means that clients should be sent here: a table is in force, the first
 //! probes are over, nobody has told this edge to stop, and it is not cut off. Origins that are down do not make an edge unready:
 //! that would withdraw every PoP in the world at the moment their origins fail. Silence of everything may, for 3 s and more: of
-//! the references too where there are some; otherwise only where the operator says so.
+//! the references too where there are some; otherwise only where the operator says so. Nor does a state folder that cannot be
+//! used: clients do not need it. `?verbose` says so, for whoever looks.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use control::changes::Keeps;
 use control::publisher::Publisher;
 use prometheus::Registry;
 use steer::health::UNREADY_AFTER;
@@ -49,14 +51,16 @@ impl Readiness {
 struct Health {
     registry: Arc<Registry>,
     ready: Readiness,
+    keeps: Keeps,
 }
 
 pub(super) fn router(sources: Sources, ready: Readiness) -> Router {
+    let keeps = sources.keeps.clone();
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(Health { registry: Arc::new(registry(sources)), ready })
+        .with_state(Health { registry: Arc::new(registry(sources)), ready, keeps })
 }
 
 async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> impl IntoResponse {
@@ -69,6 +73,9 @@ async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> impl
     if is_verbose {
         for (gate, open) in gates {
             let _ = writeln!(body, "[{}] {gate}", if open { '+' } else { '-' });
+        }
+        if let Some(are_kept) = health.keeps.get() {
+            let _ = writeln!(body, "[{}] changes_kept", if are_kept { '+' } else { '-' });
         }
     }
     body.push_str(if is_ready { "ready\n" } else { "not ready\n" });

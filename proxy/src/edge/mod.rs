@@ -270,6 +270,7 @@ impl Common {
         let counts = Arc::new(Counts::default());
         let publishes = Arc::new(Publishes::default());
         let (changes, making_changes) = self.changes;
+        let keeps = changes.keeps().clone();
         let tending = tending::Parts {
             settings: settings.clone(),
             publisher: self.publisher.clone(),
@@ -293,6 +294,7 @@ impl Common {
                 probes,
                 admin: counts,
                 access,
+                keeps,
                 publishes,
                 outlets: outlets.counts(),
                 tls,

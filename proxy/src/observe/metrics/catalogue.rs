@@ -174,6 +174,9 @@ catalogue! {
     OVERLAY_NUMBER = Gauge "nearside_overlay_number"
         []
         "Number of the overrides in force.";
+    CHANGES_KEPT = Gauge "nearside_changes_kept"
+        []
+        "Whether what operators change is being written down: 1 if it is, 0 if a restart would forget it. Absent where nothing is to be kept.";
     ADMIN_REQUESTS = Counter "nearside_admin_requests_total"
         ["role": "`none`, `viewer`, `operator`, `admin`", "verb": "`GET`, `PATCH`, `POST`, `other`", "result": "`ok`, `unauthorized`, `limited`, `forbidden`, `refused`, `failed`"]
         "Calls of the admin API, by the caller's role; those by nobody have none.";

@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError};
 
 use control::access::Access;
 use control::admin::Counts;
+use control::changes::Keeps;
 use control::layers;
 use control::publisher::Publisher;
 use control::share::Samples;
@@ -43,6 +44,7 @@ pub(crate) struct Sources {
     pub(crate) probes: Arc<ProbeSeries>,
     pub(crate) admin: Arc<Counts>,
     pub(crate) access: Arc<Access>,
+    pub(crate) keeps: Keeps,
     pub(crate) publishes: Arc<Publishes>,
     pub(crate) outlets: OutletCounts,
     pub(crate) tls: Arc<TlsListeners>,
@@ -328,6 +330,8 @@ impl Numbers {
         families.add(&catalogue::TABLE_PUBLISHED, one(about.published_at.as_second() as f64));
         families.add(&catalogue::RANKING_NUMBER, one(snapshot.ranking.number as f64));
         families.add(&catalogue::OVERLAY_NUMBER, one(snapshot.overlay.number as f64));
+        let kept = self.0.keeps.get().map(|are_kept| gauge(Vec::new(), f64::from(u8::from(are_kept))));
+        families.add(&catalogue::CHANGES_KEPT, kept.into_iter().collect());
         let publishes = &self.0.publishes;
         let result = |result: &str, count: u64| counter(labels([("result", result)]), count as f64);
         families.add(

@@ -1,0 +1,230 @@
+//! Opening the state: at a start, and again and again while it cannot be opened. A former process may still hold it during a
+//! handover; a disk may come back.
+//!
+//! What a former run recorded is taken up late just as a start would have taken it up, if nobody has changed anything here
+//! meanwhile: the drains of yesterday count, and a table's file only if it has changed since. No guard is asked, as at a start;
+//! what operators said last is put back, and what this edge did without it was the exception.
+//!
+//! If somebody has changed something here, what is in force here stays, all of it. He looked at this world, and the guard was
+//! asked about this one: what comes back from before could take away, together with his change, what neither may alone, while
+//! nobody is looking. Nothing is lost by it. The audit has what was recorded, the log names each override that does not
+//! count any more, and what is in force is written behind it, so that the next start finds the same.
+//!
+//! Version numbers go on behind the recorded ones, so that no number means two tables in one journal.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use steer::{Moment, Span};
+
+use super::commit::{Commit, OWN_NAME, Unwritten};
+use super::known::KnownVersion;
+use super::record::{Line, Recorded};
+use super::restore::{Boot, restore};
+use super::start::begun;
+use super::{Keeping, Readers};
+use crate::journal::{Entry, Journal, Limits};
+use crate::overlay::{Change, Overlay, Overrides};
+use crate::publisher::{Draft, Step};
+use crate::version::{About, Version};
+
+/// After a state could not be opened. Doubled each time, as trying costs little and a handover takes seconds.
+const FIRST_PAUSE: Span = Span::from_secs(1);
+const LONGEST_PAUSE: Span = Span::from_secs(15);
+
+/// When a state that could not be opened is tried again.
+#[derive(Debug)]
+pub(super) struct Retry {
+    next: Moment,
+    pause: Span,
+}
+
+impl Retry {
+    pub(super) fn after(now: Moment) -> Self {
+        Self { next: now + FIRST_PAUSE, pause: FIRST_PAUSE }
+    }
+
+    /// Whether it is time; if so, the next time is later.
+    fn is_due(&mut self, now: Moment) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.pause = (self.pause + self.pause).min(LONGEST_PAUSE);
+        self.next = now + self.pause;
+        true
+    }
+
+    /// How long until it is time.
+    pub(super) fn left(&self, now: Moment) -> Duration {
+        Duration::from(self.next.since(now))
+    }
+}
+
+/// Opens the state in a folder: where changes are kept, and what was in force according to it, if that could be read.
+pub(super) fn open(folder: &Path) -> (Keeping, Option<Boot>) {
+    let broken = |problem: String| Keeping::Broken { folder: folder.to_owned(), problem };
+    match Journal::open(folder, Limits::default()) {
+        Ok((journal, recovered)) => {
+            let keeping = match journal.texts() {
+                Ok(texts) => Keeping::Journal(Box::new(journal), texts),
+                Err(error) => broken(error.to_string()),
+            };
+            // What was read holds, whether or not more can be written.
+            (keeping, Some(restore(recovered)))
+        }
+        Err(error) => (broken(error.to_string()), None),
+    }
+}
+
+impl Commit {
+    /// Opens the state, if it could not be opened so far, it is time, and it can be by now.
+    pub(super) fn reopen(&mut self) {
+        let Keeping::Broken { folder, problem } = &mut self.keeping else { return };
+        if !self.retry.is_due(self.publisher.clock().now()) {
+            return;
+        }
+        let shown = folder.display().to_string();
+        match open(folder) {
+            (keeping @ Keeping::Journal(..), Some(recorded)) => {
+                self.keeping = keeping;
+                if let Keeping::Journal(journal, texts) = &self.keeping {
+                    let readers = Readers { history: journal.history(), texts: texts.reader() };
+                    // Nobody else sets it, and this is the first time that there is something to read.
+                    let _ = self.readers.set(readers);
+                }
+                tracing::info!(folder = shown, "the state could be opened: changes are kept from now on");
+                match self.is_changed {
+                    false => self.take_up(recorded),
+                    true => self.stay(recorded),
+                }
+                self.catch_up();
+            }
+            (Keeping::Broken { problem: now, .. }, _) if now != *problem => {
+                tracing::error!(folder = shown, error = now, "changes cannot be kept");
+                *problem = now;
+            }
+            // Said once.
+            _ => {}
+        }
+    }
+
+    /// Goes on from what was recorded, as a start would have.
+    fn take_up(&mut self, mut recorded: Boot) {
+        let current = self.publisher.snapshot();
+        let own = &current.version;
+        let last = recorded.known.versions().next_back().cloned();
+        let is_in_force = last.as_ref().is_some_and(|last| last.about == own.about);
+        // Else the file has changed since it was last recorded, and what serves here is newer.
+        let is_recorded = recorded.known.file() == Some(own.about.fingerprint.as_str());
+        let former = last.filter(|_| is_recorded && !is_in_force).and_then(|last| self.former(&last, own));
+        self.late.clear();
+        let file = self.lock_known().file.clone();
+        let version = match former {
+            Some(former) => Some(former),
+            None if is_in_force => None,
+            None => {
+                let about = About { version: recorded.last_version() + 1, ..own.about.clone() };
+                self.late.push_back(begun(&mut recorded, &about, &own.text, true).late());
+                Some(Version { about, text: own.text.clone(), table: own.table.clone() })
+            }
+        };
+        if let Some(read) = file.filter(|read| recorded.known.file() != Some(read.as_str())) {
+            self.late.push_back(self.own_line(Recorded::FileRead { fingerprint: read.clone() }));
+            recorded.known.file = Some(read);
+        }
+        let clock = self.publisher.clock();
+        let overlay = Overlay::restore(recorded.overlay, clock.wall(), clock.now());
+        tracing::info!(
+            version = version.as_ref().map_or(own.about.version, |version| version.about.version),
+            overrides = overlay.len(),
+            "what a former run recorded is in force again"
+        );
+        let mut steps = vec![Step::Overlay(Arc::new(overlay))];
+        steps.extend(version.map(|version| Step::Table(Arc::new(version))));
+        self.publisher.adopt(&steps);
+        *self.lock_known() = recorded.known;
+        self.keys = recorded.keys;
+    }
+
+    /// A recorded version, to be in force under its own number; `None` if it cannot be.
+    fn former(&self, recorded: &KnownVersion, own: &Version) -> Option<Version> {
+        let about = recorded.about.clone();
+        if about.fingerprint == own.about.fingerprint {
+            return Some(Version { about, text: own.text.clone(), table: own.table.clone() });
+        }
+        let readers = self.readers.get();
+        let text = recorded.text.read(readers.map(|readers| &readers.texts))?.to_string();
+        let (source, author, reason) = (about.source.clone(), about.author.clone(), about.reason.clone());
+        let draft = Draft { text: text.clone(), source, author, reason };
+        match self.publisher.compiled(draft, about.version) {
+            Ok(compiled) => Some(Version { about, text, table: compiled.table.clone() }),
+            Err(findings) => {
+                findings.iter().for_each(|finding| tracing::error!("{finding}"));
+                tracing::error!(version = about.version, "the recorded table cannot serve; this one stays");
+                None
+            }
+        }
+    }
+
+    /// Stays with what is in force, and writes it behind what was recorded.
+    fn stay(&mut self, mut recorded: Boot) {
+        tracing::warn!(
+            "something was changed here before the state could be opened: that stays, and what a former run recorded does not count"
+        );
+        let current = self.publisher.snapshot();
+        let further = recorded.last_version().saturating_sub(self.base);
+        for unwritten in &mut self.late {
+            if let Recorded::Table { about, .. } = &mut unwritten.entry.data.change {
+                about.version += further;
+            }
+        }
+        let mut ends = Vec::new();
+        for Change { target, overrides } in recorded.overlay.overrides {
+            let here = current.overlay.of(&target);
+            if *here != overrides {
+                let was = serde_json::to_string(&overrides).unwrap_or_default();
+                tracing::warn!(%target, was, "an override of a former run does not count any more");
+            }
+            if here.is_empty() {
+                let set = Box::new(Change { target, overrides: Overrides::NONE });
+                ends.push(self.own_line(Recorded::Override { set }));
+            }
+        }
+        ends.into_iter().rev().for_each(|end| self.late.push_front(end));
+        let own = self.lock_known().clone();
+        for version in own.versions().filter(|version| version.about.version > self.base) {
+            let mut version = version.clone();
+            version.about.version += further;
+            recorded.known.add(version);
+        }
+        recorded.known.file = own.file.or(recorded.known.file);
+        if further > 0 {
+            let Version { about, text, table } = &*current.version;
+            let about = About { version: about.version + further, ..about.clone() };
+            let version = Version { about, text: text.clone(), table: table.clone() };
+            self.publisher.adopt(&[Step::Table(Arc::new(version))]);
+        }
+        *self.lock_known() = recorded.known;
+        for (key, done) in self.keys.saved() {
+            recorded.keys.add(key, done);
+        }
+        self.keys = recorded.keys;
+    }
+
+    /// A line that nobody ordered.
+    fn own_line(&self, change: Recorded) -> Unwritten {
+        let entry = Entry {
+            time: self.publisher.clock().wall(),
+            author: OWN_NAME.to_owned(),
+            role: OWN_NAME.to_owned(),
+            reason: "what is in force when the state could be opened".to_owned(),
+            data: Line { change, key: None, late: true },
+        };
+        Unwritten { entry, text: None }
+    }
+
+    pub(super) fn lock_known(&self) -> std::sync::MutexGuard<'_, super::Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

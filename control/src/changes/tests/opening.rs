@@ -1,0 +1,113 @@
+//! A state that cannot be opened at the start, and can be later.
+
+use super::*;
+
+/// Waits for what another thread does.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{what}");
+}
+
+impl Edge {
+    fn keeps(&self) -> Option<bool> {
+        self.started.changes.keeps().get()
+    }
+
+    fn is_kept(&self) {
+        until("changes are kept", || self.keeps() == Some(true));
+    }
+}
+
+/// A former process, which has recorded a weight of 40 for `eu`, holds the state; and one that has started without it.
+fn handover(text: &str) -> (tempfile::TempDir, Edge, Edge) {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let former = Edge::start(Some(&state), TABLE);
+    former.submit(publish(&other_table())).unwrap();
+    former.submit(weight("eu", 40)).unwrap();
+    former.is_kept();
+    let edge = Edge::start(Some(&state), text);
+    assert_eq!((edge.version(), edge.weight("eu"), edge.keeps()), (1, None, Some(false)));
+    (folder, former, edge)
+}
+
+#[test]
+fn what_was_recorded_counts_once_the_state_can_be_opened() {
+    let (folder, former, edge) = handover(TABLE);
+    assert!(edge.started.changes.history().is_none());
+    former.submit(weight("us", 30)).unwrap();
+    former.stop();
+    edge.is_kept();
+    assert_eq!((edge.version(), edge.text()), (2, other_table()), "the file has not changed since");
+    assert_eq!((edge.weight("eu"), edge.weight("us")), (Some(40), Some(30)));
+    assert!(edge.started.changes.history().is_some());
+    assert_eq!(edge.started.changes.text(1).as_deref(), Some(TABLE));
+    assert_eq!(edge.submit(weight("ap", 20)).unwrap().version, 2);
+    assert_eq!(edge.submit(publish(TABLE)).unwrap().version, 3);
+    edge.stop();
+    let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
+    assert_eq!((edge.version(), edge.weight("eu"), edge.weight("ap")), (3, Some(40), Some(20)));
+    edge.stop();
+}
+
+#[test]
+fn a_file_that_has_changed_since_is_a_version_behind_what_was_recorded() {
+    let newer = TABLE.replace("www", "newer");
+    let (folder, former, edge) = handover(&newer);
+    former.stop();
+    edge.is_kept();
+    assert_eq!((edge.version(), edge.text(), edge.weight("eu")), (3, newer.clone(), Some(40)));
+    edge.stop();
+    let edge = Edge::start(Some(&folder.path().join("state")), &newer);
+    assert_eq!((edge.version(), edge.text(), edge.weight("eu")), (3, newer, Some(40)));
+    edge.stop();
+}
+
+#[test]
+fn what_was_changed_here_meanwhile_stays_and_nothing_comes_back_beside_it() {
+    let (folder, former, edge) = handover(TABLE);
+    edge.submit(Order { volatile: true, ..weight("us", 5) }).unwrap();
+    let third = TABLE.replace("www", "third");
+    assert_eq!(edge.submit(Order { volatile: true, ..publish(&third) }).unwrap().version, 2);
+    former.stop();
+    edge.is_kept();
+    let expect = |edge: &Edge| {
+        // Two versions were recorded, so those of here are the third and the fourth.
+        assert_eq!((edge.version(), edge.text()), (4, third.clone()));
+        assert_eq!((edge.weight("eu"), edge.weight("us")), (None, Some(5)));
+        let known = edge.started.changes.known();
+        let known: Vec<(u64, bool)> =
+            known.versions().map(|known| (known.about.version, known.is_volatile)).collect();
+        assert_eq!(known, [(1, false), (2, false), (3, false), (4, false)]);
+        assert_eq!(edge.started.changes.text(2).as_deref(), Some(other_table().as_str()));
+        assert_eq!(edge.started.changes.text(3).as_deref(), Some(TABLE));
+    };
+    expect(&edge);
+    edge.stop();
+    let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
+    expect(&edge);
+    edge.stop();
+}
+
+#[test]
+fn a_folder_that_is_in_the_way_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    std::fs::write(&state, "a file").unwrap();
+    let edge = Edge::start(Some(&state), TABLE);
+    let refused = edge.submit(weight("eu", 1));
+    assert!(matches!(refused, Err(Refused::NotKept { .. })), "{refused:?}");
+    std::fs::remove_file(&state).unwrap();
+    edge.is_kept();
+    assert_eq!((edge.version(), edge.submit(weight("eu", 1)).unwrap().version), (1, 1));
+    edge.stop();
+    let edge = Edge::start(Some(&state), TABLE);
+    assert_eq!((edge.version(), edge.weight("eu")), (1, Some(1)));
+    edge.stop();
+    assert_eq!(Edge::start(None, TABLE).keeps(), None, "it was told to keep nothing");
+}
