@@ -1,11 +1,12 @@
 //! What a change would take away that nobody means to take away at three in the morning.
 //!
 //! Two sides are compared, the world before a change and after it; they may have different tables, and names tell what
-//! belongs together. Told are routes that had a usable region and would have none, and pools that would lose more than half
-//! of the weight that carries them. Regions that stand by count: they can carry.
+//! belongs together. Told are routes that had a usable region and would have none, and routes that would lose more than half of
+//! the weight that carries them: of the placements that may serve *them*, for a pool of nine regions does not help a route whose
+//! clients may go to three. Regions that stand by count: they can carry. So do the later ones of an `active-passive` order.
 //!
-//! Left out: what to do about it. Whoever wants the change all the same says so to whoever asks here. A route or pool that a
-//! table no longer has is no violation: somebody wrote that.
+//! Left out: what to do about it. Whoever wants the change all the same says so to whoever asks here. A route that a table no
+//! longer has is no violation: somebody wrote that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,11 +59,15 @@ pub enum Violation {
         /// What would become of the regions that may serve them.
         after: Vec<Unusable>,
     },
-    /// A pool would lose more than half of the weight that carries it.
+    /// Routes would lose more than half of the weight that carries them.
     MoreThanHalf {
-        /// The pool.
+        /// The pool that answers them, before.
         pool: String,
-        /// The sum of the weights of its usable placements, in percent of one whole placement.
+        /// The routes; the first twenty.
+        routes: Vec<String>,
+        /// How many more there are.
+        more_routes: usize,
+        /// The sum of the weights of the usable placements that may serve them, in percent of one whole placement.
         before: f64,
         /// The same afterwards.
         after: f64,
@@ -92,9 +97,96 @@ pub struct Unusable {
 /// What would be taken away between two sides.
 #[must_use]
 pub fn violations<A: Signals, B: Signals>(before: Side<'_, A>, after: Side<'_, B>) -> Vec<Violation> {
-    let mut found = routes_left_alone(before, after);
-    found.extend(pools_halved(before, after));
-    found
+    let was: Vec<Carried> = before.table.lanes.iter().map(|lane| before.carried(lane)).collect();
+    let is: Vec<Carried> = after.table.lanes.iter().map(|lane| after.carried(lane)).collect();
+    let lost = |from: LaneId, to: LaneId| Lost::between(was[from.index()], is[to.index()]);
+    // Most changes take nothing away from anybody, and ten thousand routes share few lanes.
+    let is_same = std::ptr::eq(before.table, after.table);
+    let same = |index| LaneId::new(index).is_none_or(|lane| lost(lane, lane) == Lost::default());
+    if is_same && (0..was.len()).all(same) {
+        return Vec::new();
+    }
+    let then: BTreeMap<&str, LaneId> = forwards(after.table).collect();
+    // Routes of the same lanes fare alike, and are told together.
+    let mut losing: BTreeMap<(LaneId, LaneId), Vec<&str>> = BTreeMap::new();
+    for (route, lane) in forwards(before.table) {
+        if let Some(next) = then.get(route)
+            && lost(lane, *next) != Lost::default()
+        {
+            losing.entry((lane, *next)).or_default().push(route);
+        }
+    }
+    let (mut alone, mut halved) = (Vec::new(), Vec::new());
+    for ((from, to), routes) in losing {
+        let Lost { everything, more_than_half } = lost(from, to);
+        let (lane, next) = (before.table.lane(from), after.table.lane(to));
+        let pool = &before.table.pool(lane.pool).name;
+        if everything {
+            let (routes, more_routes) = named(&routes);
+            alone.push(Violation::NothingUsable {
+                pool: pool.clone(),
+                routes,
+                more_routes,
+                before: before.usable(lane).map(|placement| before.region(placement)).collect(),
+                after: next.candidates.iter().map(|candidate| after.unusable(candidate.placement)).collect(),
+            });
+        }
+        if more_than_half {
+            let (routes, more_routes) = named(&routes);
+            halved.push(Violation::MoreThanHalf {
+                pool: pool.clone(),
+                routes,
+                more_routes,
+                before: was[from.index()].percent(),
+                after: is[to.index()].percent(),
+            });
+        }
+    }
+    alone.append(&mut halved);
+    alone
+}
+
+/// What carries a lane.
+#[derive(Clone, Copy)]
+struct Carried {
+    /// The weight of its usable placements, in [`DIAL_WHOLE`]ths.
+    dials: u64,
+    is_any_usable: bool,
+}
+
+impl Carried {
+    fn percent(self) -> f64 {
+        self.dials as f64 * 100.0 / f64::from(DIAL_WHOLE)
+    }
+}
+
+/// What a route would lose.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+struct Lost {
+    everything: bool,
+    more_than_half: bool,
+}
+
+impl Lost {
+    const fn between(was: Carried, is: Carried) -> Self {
+        Self {
+            everything: was.is_any_usable && !is.is_any_usable,
+            more_than_half: 2 * is.dials < was.dials,
+        }
+    }
+}
+
+/// The routes that are forwarded, and the lane of each, in the table's order.
+fn forwards(table: &Table) -> impl Iterator<Item = (&str, LaneId)> {
+    table.routes.iter().filter_map(|route| Some((route.name.as_str(), route.forward()?.lane)))
+}
+
+/// The first of some routes, by name, and how many more there are.
+fn named(routes: &[&str]) -> (Vec<String>, usize) {
+    let mut all: Vec<&str> = routes.to_vec();
+    all.sort_unstable();
+    let named = all.iter().take(NAMED).map(|route| (*route).to_owned()).collect();
+    (named, all.len().saturating_sub(NAMED))
 }
 
 /// What would be taken away if a region were dead: whether the others could carry what it carries.
@@ -141,61 +233,6 @@ fn cramped_without<S: Signals>(
     })
 }
 
-/// Routes of the same lanes fare alike, and are told together.
-fn routes_left_alone<A: Signals, B: Signals>(before: Side<'_, A>, after: Side<'_, B>) -> Vec<Violation> {
-    let was: Vec<bool> = before.table.lanes.iter().map(|lane| before.any_usable(lane)).collect();
-    let is: Vec<bool> = after.table.lanes.iter().map(|lane| after.any_usable(lane)).collect();
-    if is.iter().all(|usable| *usable) {
-        return Vec::new();
-    }
-    let is_same = std::ptr::eq(before.table, after.table);
-    if is_same && was.iter().zip(&is).all(|(was, is)| *is || !was) {
-        return Vec::new();
-    }
-    let lanes = |table: &Table| -> BTreeMap<String, LaneId> {
-        let forwards =
-            table.routes.iter().filter_map(|route| Some((route.name.clone(), route.forward()?.lane)));
-        forwards.collect()
-    };
-    let then = lanes(after.table);
-    let mut left: BTreeMap<(LaneId, LaneId), Vec<String>> = BTreeMap::new();
-    for (route, lane) in lanes(before.table) {
-        if let Some(next) = then.get(&route)
-            && was[lane.index()]
-            && !is[next.index()]
-        {
-            left.entry((lane, *next)).or_default().push(route);
-        }
-    }
-    let told = left.into_iter().map(|((lane, next), mut routes)| {
-        let more_routes = routes.len().saturating_sub(NAMED);
-        routes.truncate(NAMED);
-        let (lane, next) = (before.table.lane(lane), after.table.lane(next));
-        Violation::NothingUsable {
-            pool: before.table.pool(lane.pool).name.clone(),
-            routes,
-            more_routes,
-            before: before.usable(lane).map(|placement| before.region(placement)).collect(),
-            after: next.candidates.iter().map(|candidate| after.unusable(candidate.placement)).collect(),
-        }
-    });
-    told.collect()
-}
-
-fn pools_halved<A: Signals, B: Signals>(before: Side<'_, A>, after: Side<'_, B>) -> Vec<Violation> {
-    let weights = after.weights();
-    let halved = before.weights().into_iter().filter_map(|(pool, was)| {
-        let is = *weights.get(pool)?;
-        let percent = |dials: u64| dials as f64 * 100.0 / f64::from(DIAL_WHOLE);
-        (2 * is < was).then(|| Violation::MoreThanHalf {
-            pool: pool.to_owned(),
-            before: percent(was),
-            after: percent(is),
-        })
-    });
-    halved.collect()
-}
-
 impl<'a, S: Signals> Side<'a, S> {
     /// Whether requests may go there now, be it after all others.
     fn is_usable(&self, placement: PlacementId) -> bool {
@@ -209,18 +246,13 @@ impl<'a, S: Signals> Side<'a, S> {
         placements.filter(|placement| self.is_usable(*placement))
     }
 
-    fn any_usable(&self, lane: &'a Lane) -> bool {
-        self.usable(lane).next().is_some()
-    }
-
-    /// The weight that carries each pool.
-    fn weights(&self) -> BTreeMap<&'a str, u64> {
-        let of = |placements: std::ops::Range<usize>| -> u64 {
-            let usable =
-                placements.filter_map(PlacementId::new).filter(|placement| self.is_usable(*placement));
-            usable.map(|placement| u64::from(self.effective.of_placement(placement).dial)).sum()
-        };
-        self.table.pools.iter().map(|pool| (pool.name.as_str(), of(pool.placements.clone()))).collect()
+    fn carried(&self, lane: &'a Lane) -> Carried {
+        let mut carried = Carried { dials: 0, is_any_usable: false };
+        for placement in self.usable(lane) {
+            carried.is_any_usable = true;
+            carried.dials += u64::from(self.effective.of_placement(placement).dial);
+        }
+        carried
     }
 
     fn region(&self, placement: PlacementId) -> String {
@@ -245,11 +277,7 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingUsable { pool, routes, more_routes, before, after } => {
-                let is_one = routes.len() == 1 && *more_routes == 0;
-                write!(f, "{} {}", if is_one { "route" } else { "routes" }, routes.join(", "))?;
-                if *more_routes > 0 {
-                    write!(f, " and {more_routes} more")?;
-                }
+                tell_routes(f, routes, *more_routes)?;
                 write!(f, " (pool {pool}) would have no usable region: now {}", before.join(", "))?;
                 let after: Vec<String> =
                     after.iter().map(|Unusable { region, why }| format!("{region} {why}")).collect();
@@ -258,14 +286,26 @@ impl fmt::Display for Violation {
                     false => write!(f, "; then {}", after.join(", ")),
                 }
             }
-            Self::MoreThanHalf { pool, before, after } => write!(
-                f,
-                "pool {pool} would lose more than half of its weight: from {before} % to {after} % of one placement"
-            ),
+            Self::MoreThanHalf { pool, routes, more_routes, before, after } => {
+                tell_routes(f, routes, *more_routes)?;
+                write!(
+                    f,
+                    " (pool {pool}) would lose more than half of the usable weight: from {before} % to {after} % of one placement"
+                )
+            }
             Self::NoRoom { pool, region, before, after } => write!(
                 f,
                 "pool {pool} has {before} requests running in {region}, and its other regions have room for {after}"
             ),
         }
     }
+}
+
+fn tell_routes(f: &mut fmt::Formatter<'_>, routes: &[String], more_routes: usize) -> fmt::Result {
+    let is_one = routes.len() == 1 && more_routes == 0;
+    write!(f, "{} {}", if is_one { "route" } else { "routes" }, routes.join(", "))?;
+    if more_routes > 0 {
+        write!(f, " and {more_routes} more")?;
+    }
+    Ok(())
 }

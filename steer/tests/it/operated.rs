@@ -158,7 +158,10 @@ proptest! {
         let left_alone = found.iter().any(|violation| matches!(violation, Violation::NothingUsable { .. }));
         prop_assert_eq!(left_alone, serves(&before) && !serves(&after));
         let weight = |setup: &Setup| -> u64 {
-            let usable = (0..12).filter(|index| {
+            // Of the regions that may serve this route, and no others.
+            let laws = &setup.spec.routes[0].jurisdictions;
+            let may = |index: &usize| laws.is_empty() || setup.spec.regions[*index].jurisdiction.as_ref().is_some_and(|at| laws.contains(at));
+            let usable = (0..12).filter(may).filter(|index| {
                 let over = setup.overrides[index];
                 matches!(over.state, Some(State::Active | State::Standby)) && setup.seen.observed[&setup.placement(*index)].is_usable()
             });
@@ -191,7 +194,7 @@ fn the_last_usable_region_is_not_taken_away_unseen() {
         told(&before, &after),
         [
             "route all (pool web) would have no usable region: now dublin, frankfurt; then dublin draining, frankfurt weight 0",
-            "pool web would lose more than half of its weight: from 200 % to 0 % of one placement",
+            "route all (pool web) would lose more than half of the usable weight: from 200 % to 0 % of one placement",
         ]
     );
     let mut sick = before;
@@ -216,9 +219,51 @@ fn tables_are_compared_by_name() {
     assert!(
         told(&before, &after)[0].starts_with("route all (pool web) would have no usable region: now dublin")
     );
-    elsewhere.routes[0].name = "another".into();
-    let renamed = Setup { table: Table::compile(&elsewhere).unwrap(), ..after };
-    assert_eq!(told(&before, &renamed).len(), 1, "a route that is gone is gone; its pool is still there");
+    let mut renamed = elsewhere.clone();
+    renamed.routes[0].name = "another".into();
+    let renamed = Setup { table: Table::compile(&renamed).unwrap(), ..after.clone() };
+    assert_eq!(told(&before, &renamed), [""; 0], "a route that is gone is gone");
+    // A pool by another name carries the same route, and is looked at.
+    elsewhere.pools[0].name = "web-2".into();
+    elsewhere.routes[0].pool = Some("web-2".into());
+    let moved = Setup { table: Table::compile(&elsewhere).unwrap(), ..after };
+    let told_of = told(&before, &moved);
+    assert_eq!(told_of.len(), 2, "{told_of:?}");
+    assert!(told_of.iter().all(|told| told.starts_with("route all (pool web) would")), "{told_of:?}");
+}
+
+#[test]
+fn half_of_the_weight_is_half_of_what_may_serve_the_route() {
+    let mut written = spec(&REGIONS[..9], Steering::Nearest);
+    for (index, region) in written.regions.iter_mut().enumerate() {
+        region.jurisdiction = Some(if index < 3 { "EU" } else { "US" }.to_owned());
+    }
+    let mut law = written.routes[0].clone();
+    (law.name, law.hosts) = ("eu".into(), vec!["eu.example.com".to_owned()]);
+    law.jurisdictions = vec!["EU".to_owned()];
+    written.routes.push(law);
+    let before = Setup::of(written);
+    let off = Override { state: Some(State::Off), ..Override::default() };
+    let after = Setup { overrides: [(0, off), (1, off)].into(), ..before.clone() };
+    assert_eq!(
+        told(&before, &after),
+        ["route eu (pool web) would lose more than half of the usable weight: from 300 % to 100 % of one placement"],
+        "the other six regions of the pool may not serve it"
+    );
+    let elsewhere = Setup { overrides: [(3, off), (4, off), (5, off)].into(), ..before.clone() };
+    assert_eq!(told(&before, &elsewhere), [""; 0]);
+}
+
+#[test]
+fn the_later_ones_of_an_order_can_carry_and_those_that_are_not_listed_cannot() {
+    let mut written = spec(&REGIONS[..6], Steering::ActivePassive);
+    written.policies[0].order = Some(REGIONS[..3].iter().map(|(name, _, _)| (*name).into()).collect());
+    let before = Setup::of(written);
+    let off = Override { state: Some(State::Off), ..Override::default() };
+    let first = Setup { overrides: [(0, off)].into(), ..before.clone() };
+    assert_eq!(told(&before, &first), [""; 0], "the second takes over");
+    let two = Setup { overrides: [(0, off), (1, off)].into(), ..before.clone() };
+    assert_eq!(told(&before, &two).len(), 1, "the fourth is no help");
 }
 
 #[test]
