@@ -34,6 +34,8 @@ const THE_END: Moment = Moment::from_nanos(u64::MAX);
 pub struct Overlay {
     /// Counts changes, and the steps of ramps; part of a decision's inputs.
     pub number: u64,
+    /// What the number was when an operator, or an expiry, changed something last. Steps of ramps are on their way already.
+    changed: u64,
     /// The moment that ramps are counted at, so that an overlay says the same whenever it is asked.
     pub at: Moment,
     regions: BTreeMap<String, Arc<Overrides>>,
@@ -161,13 +163,14 @@ impl Overlay {
                 overlay.apply(Change { target, overrides });
             }
         }
-        (overlay.number, overlay.at) = (saved.number, now);
+        (overlay.number, overlay.changed, overlay.at) = (saved.number, saved.number, now);
         overlay
     }
 
     /// Applies a change that was resolved in this process.
     pub fn apply(&mut self, change: Change) {
         self.number += 1;
+        self.changed = self.number;
         let Change { target, overrides } = change;
         let overrides = Some(overrides).filter(|overrides| !overrides.is_empty()).map(Arc::new);
         match (target, overrides) {
@@ -220,6 +223,12 @@ impl Overlay {
     /// When an override expires or a weight moves on by itself, after `now`.
     pub(crate) fn next(&self, now: Moment) -> Option<Moment> {
         self.values().filter_map(|overrides| overrides.next(now, STEP_PAUSE)).min()
+    }
+
+    /// Whether it says what it said under that number, steps of ramps apart.
+    #[must_use]
+    pub fn is_as_changed_at(&self, number: u64) -> bool {
+        (self.changed..=self.number).contains(&number)
     }
 
     /// Whether a weight is on its way.

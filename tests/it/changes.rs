@@ -58,6 +58,38 @@ async fn what_would_take_everything_away_is_refused_until_the_version_is_named()
 }
 
 #[tokio::test]
+async fn a_force_may_name_the_overrides_that_it_was_meant_for() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let edge = builder.start().await;
+    let state = |state: &str| json!({"state": state, "reason": "test"}).to_string();
+    edge.admin.patch("far", &state("off")).await;
+    let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/near", &state("off")).await;
+    assert_eq!((status, &refused["version"], &refused["overlay"]), (409, &1.into(), &1.into()), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().ends_with("say force=1.1"), "{refused}");
+    let (_, told) = edge.admin.json(Method::PATCH, "/v1/regions/near?dry_run=1", &state("off")).await;
+    assert_eq!((&told["version"], &told["overlay"]), (&1.into(), &1.into()), "{told}");
+    // Somebody brings the other one back and takes it away again: what was seen is not what is in force.
+    edge.admin.patch("far", &state("active")).await;
+    edge.admin.patch("far", &state("drain")).await;
+    let (status, moved) = edge.admin.json(Method::PATCH, "/v1/regions/near?force=1.1", &state("off")).await;
+    assert_eq!((status, &moved["type"]), (412, &"urn:nearside:problem:moved".into()), "{moved}");
+    assert!(moved["detail"].as_str().unwrap().contains("1.3, not 1.1"), "{moved}");
+    let tagged = async |tag: &str, body: &str| {
+        edge.admin.send(Method::PATCH, "/v1/regions/far", &[("if-match", tag)], body).await.0
+    };
+    assert_eq!(tagged("\"1.1\"", &weight(50)).await, 412);
+    assert_eq!(tagged("\"1.3\"", &weight(50)).await, 200);
+    assert_eq!(tagged("\"1\"", &weight(60)).await, 200);
+    assert_eq!(tagged("\"1.\"", &weight(60)).await, 400);
+    let publish = [("if-match", "\"1.9\"")];
+    assert_eq!(edge.admin.send(Method::POST, "/v1/tables?reason=test", &publish, &table).await.0, 412);
+    let (status, answer) = edge.admin.json(Method::PATCH, "/v1/regions/near?force=soon", &state("off")).await;
+    assert_eq!((status, &answer["field"]), (400, &"force".into()), "{answer}");
+    let (status, _) = edge.admin.json(Method::PATCH, "/v1/regions/near?force=1.5", &state("off")).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
 async fn a_writer_who_saw_another_table_is_told_so() {
     let (_near, _far, builder, table) = near_and_far().await;
     let edge = builder.start().await;

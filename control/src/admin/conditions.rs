@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 
 use super::problem::Problem;
+use crate::changes::{NotSeen, Seen};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest key, in bytes.
@@ -17,10 +18,10 @@ const MAX_KEY_BYTES: usize = 128;
 pub(super) struct Conditions {
     pub(super) dry_run: bool,
     pub(super) volatile: bool,
-    /// The table version whose guard is overruled.
-    pub(super) force: Option<u64>,
-    /// The table version that must be in force.
-    pub(super) expects: Option<u64>,
+    /// What was seen when the guard was overruled.
+    pub(super) force: Option<Seen>,
+    /// What must be in force.
+    pub(super) expects: Option<Seen>,
     pub(super) key: Option<String>,
     pub(super) reason: Option<String>,
 }
@@ -30,7 +31,7 @@ pub(super) struct Conditions {
 struct Said {
     dry_run: Option<String>,
     volatile: Option<String>,
-    force: Option<u64>,
+    force: Option<String>,
     reason: Option<String>,
 }
 
@@ -39,13 +40,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Query(said) = Query::<Said>::from_request_parts(parts, state).await.map_err(|refused| {
-            let example = serde_json::json!("?dry_run=1&force=12&volatile=1&reason=new%20region");
+            let example = serde_json::json!("?dry_run=1&force=12.7&volatile=1&reason=new%20region");
             Problem::field("bad-query", "query", refused.body_text(), example)
         })?;
         Ok(Self {
             dry_run: flag("dry_run", said.dry_run.as_deref())?,
             volatile: flag("volatile", said.volatile.as_deref())?,
-            force: said.force,
+            force: said.force.as_deref().map(forced).transpose()?,
             expects: expected(parts)?,
             key: key(parts)?,
             reason: said.reason,
@@ -80,17 +81,23 @@ fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
     }
 }
 
-/// `"12"`, as table versions are tagged. Several, or any at all, are no condition that a careful writer means.
-fn expected(parts: &Parts) -> Result<Option<u64>, Problem> {
+fn forced(text: &str) -> Result<Seen, Problem> {
+    text.parse().map_err(|not: NotSeen| {
+        Problem::field("bad-query", "force", not.to_string(), serde_json::json!("?force=12.7"))
+    })
+}
+
+/// `"12"` or `"12.7"`, as answers are tagged. Several, or any at all, are no condition that a careful writer means.
+fn expected(parts: &Parts) -> Result<Option<Seen>, Problem> {
     let mut fields = parts.headers.get_all(IF_MATCH).iter();
     let Some(field) = fields.next() else { return Ok(None) };
     let version = field.to_str().ok().and_then(|tag| tag.trim().trim_matches('"').parse().ok());
     match version {
         Some(version) if fields.next().is_none() => Ok(Some(version)),
         _ => {
-            let detail =
-                "it is the version of the table that the change is meant for, as in an answer's ETag";
-            Err(Problem::field("bad-condition", "If-Match", detail, serde_json::json!("If-Match: \"12\"")))
+            let detail = "it is what the change is meant for, as in an answer's ETag: the table's version, or that and the overlay's \
+                          number";
+            Err(Problem::field("bad-condition", "If-Match", detail, serde_json::json!("If-Match: \"12.7\"")))
         }
     }
 }

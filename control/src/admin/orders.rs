@@ -13,7 +13,7 @@ use super::conditions::Conditions;
 use super::overrides;
 use super::problem::Problem;
 use crate::access::{Action, Caller};
-use crate::changes::{Done, Key, Made, Order, Refused, What};
+use crate::changes::{Done, Key, Made, Order, Refused, Seen, What};
 use crate::effect::Effect;
 use crate::journal::Digest;
 use crate::overlay::PatchRefused;
@@ -34,6 +34,9 @@ pub struct Told {
     pub dry_run: bool,
     /// The table version in force: what `force` and `If-Match` name.
     pub version: u64,
+    /// The overlay's number: what they name behind it, to be sure.
+    #[serde(default)]
+    pub overlay: u64,
     /// What it would do.
     #[serde(flatten)]
     pub effect: Effect,
@@ -91,10 +94,12 @@ pub(super) async fn carry_out(
     };
     if conditions.dry_run {
         let changes = admin.changes.clone();
+        // Before it is looked at: whoever names it then means nothing newer.
+        let snapshot = admin.publisher.snapshot();
+        let (version, overlay) = (snapshot.version.about.version, snapshot.overlay.number);
         let effect = apart(move || changes.preview(&order)).await?;
         let effect = effect.map_err(|refused| problem(admin, refused))?;
-        let version = admin.publisher.snapshot().version.about.version;
-        return Ok(Outcome::Told(Box::new(Told { dry_run: true, version, effect })));
+        return Ok(Outcome::Told(Box::new(Told { dry_run: true, version, overlay, effect })));
     }
     admin.changes.submit(order).await.map(Outcome::Done).map_err(|refused| problem(admin, refused))
 }
@@ -111,7 +116,7 @@ impl Outcome {
             Self::Done(done) => {
                 let carried = Carried {
                     shown: show(&done)?,
-                    overlay: admin.publisher.snapshot().overlay.number,
+                    overlay: done.overlay,
                     persisted: done.kept.is_some(),
                     anchor: done.kept.map(|stamp| stamp.to_string()),
                     note: match (&done.made, done.kept) {
@@ -121,15 +126,22 @@ impl Outcome {
                     }
                     .to_owned(),
                 };
-                Ok((tag(done.version), Json(carried)).into_response())
+                let seen = match &done.made {
+                    // A table is not meant for the overrides beside it.
+                    Made::Table(_) | Made::FileRead(_) => Seen::table(done.version),
+                    Made::Override(_) | Made::Drill(_) | Made::DrillEnd(_) => {
+                        Seen { version: done.version, overlay: Some(done.overlay) }
+                    }
+                };
+                Ok((tag(seen), Json(carried)).into_response())
             }
         }
     }
 }
 
-/// The table version in force, as a condition names it.
-pub(super) fn tag(version: u64) -> [(HeaderName, String); 1] {
-    [(header::ETAG, format!("\"{version}\""))]
+/// What is in force, as a condition names it.
+pub(super) fn tag(seen: Seen) -> [(HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{seen}\""))]
 }
 
 /// Why an order is not carried out.
@@ -161,17 +173,18 @@ fn problem(admin: &Admin, refused: Refused) -> Problem {
             Problem::new(StatusCode::CONFLICT, "drilled", detail)
         }
         Refused::Moved { expected, current } => {
-            let detail =
-                format!("the table in force is version {current}, not {expected}: look again, then decide");
+            let what = if expected.overlay.is_some() { "table and overlay in force are" } else { "the table in force is" };
+            let current = Seen { overlay: expected.overlay.and(current.overlay), ..current };
+            let detail = format!("{what} {current}, not {expected}: look again, then decide");
             Problem::new(StatusCode::PRECONDITION_FAILED, "moved", detail)
         }
-        Refused::Guarded { version, violations } => {
+        Refused::Guarded { seen, violations } => {
             let what: Vec<String> = violations.iter().map(ToString::to_string).collect();
             let detail = format!(
-                "it would take away more than is taken away unawares: {}; if it is meant, say force={version}",
+                "it would take away more than is taken away unawares: {}; if it is meant, say force={seen}",
                 what.join("; ")
             );
-            Problem::new(StatusCode::CONFLICT, "guarded", detail).with_violations(version, violations)
+            Problem::new(StatusCode::CONFLICT, "guarded", detail).with_violations(seen, violations)
         }
         Refused::KeyReused => {
             let detail = "this Idempotency-Key came before, with another change";

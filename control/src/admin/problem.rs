@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use steer::guard::Violation;
 
+use crate::changes::Seen;
 use crate::document::Finding;
 
 /// Why a call failed, for a person and for a program.
@@ -29,6 +30,9 @@ struct Document {
     /// The table version that `force` would have to name.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
+    /// The overlay's number that it would have to name behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlay: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<Violation>,
     #[serde(skip)]
@@ -46,6 +50,7 @@ impl Problem {
             example: None,
             findings: Vec::new(),
             version: None,
+            overlay: None,
             violations: Vec::new(),
             retry_after: None,
         }))
@@ -64,9 +69,9 @@ impl Problem {
         problem
     }
 
-    /// It would take away what a guard protects; `version` is what to name if that is meant.
-    pub(crate) fn with_violations(mut self, version: u64, violations: Vec<Violation>) -> Self {
-        (self.0.version, self.0.violations) = (Some(version), violations);
+    /// It would take away what a guard protects; `seen` is what to name if that is meant.
+    pub(crate) fn with_violations(mut self, seen: Seen, violations: Vec<Violation>) -> Self {
+        (self.0.version, self.0.overlay, self.0.violations) = (Some(seen.version), seen.overlay, violations);
         self
     }
 

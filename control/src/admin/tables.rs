@@ -17,7 +17,7 @@ use super::orders::{Outcome, carry_out, tag};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
-use crate::changes::{Done, Made, What};
+use crate::changes::{Done, Made, Seen, What};
 use crate::version::About;
 
 /// How long it may be looked for the smallest difference.
@@ -61,7 +61,7 @@ pub(super) async fn list(State(admin): Shared) -> Response {
         .versions()
         .rev()
         .map(|known| Held { about: known.about.clone(), persisted: !known.is_volatile });
-    (tag(current), Json(Tables { current, versions: held.collect() })).into_response()
+    (tag(Seen::table(current)), Json(Tables { current, versions: held.collect() })).into_response()
 }
 
 pub(super) async fn show(

@@ -266,8 +266,12 @@ impl Commit {
             let version = self.publisher.snapshot().version.clone();
             self.is_changed |= ready.iter().any(|ready| ready.order.what.is_new_beside(&version.text));
         }
-        self.publisher.adopt(&steps);
+        let newest = self.publisher.adopt(&steps);
+        // Each change of overrides counts one.
+        let mut further = steps.iter().filter(|step| matches!(step, Step::Override(_))).count() as u64;
         for (ready, kept) in ready.into_iter().zip(stamps.iter().copied()) {
+            further -= u64::from(matches!(ready.step, Step::Override(_)));
+            let overlay = newest - further;
             let Ready { order, done, made, version, unwritten, .. } = ready;
             if let Recorded::FileRead { fingerprint } = &unwritten.entry.data.change {
                 self.known.lock().unwrap_or_else(PoisonError::into_inner).file = Some(fingerprint.clone());
@@ -286,7 +290,7 @@ impl Commit {
                 });
             }
             let Order { author, reason, key, .. } = order;
-            let fact = Arc::new(Done { made, author, reason, version, kept });
+            let fact = Arc::new(Done { made, author, reason, version, overlay, kept });
             if let Some(key) = key {
                 self.keys.add(key, fact.clone());
             }

@@ -22,6 +22,7 @@ mod opening;
 mod order;
 mod record;
 mod restore;
+mod seen;
 mod staged;
 mod start;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use keeps::Keeps;
 pub use known::{Known, KnownVersion};
 pub use order::{Done, Key, Made, Order, Refused, What};
 pub use record::{Kept, Line, Recorded};
+pub use seen::{NotSeen, Seen};
 pub use start::{NotStarted, Start, Started, start};
 
 use crate::effect::{Effect, if_dead, preview};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use steer::guard::Violation;
 
+use super::seen::Seen;
 use crate::document::Finding;
 use crate::drill::{Drill, DrillDraft, DrillRefused};
 use crate::journal::{Digest, Stamp};
@@ -22,10 +23,10 @@ pub struct Order {
     pub role: String,
     /// Why.
     pub reason: String,
-    /// The table version that he has seen; if another one is in force, he is told so instead.
-    pub expects: Option<u64>,
-    /// The table version whose guard he overrules.
-    pub forces: Option<u64>,
+    /// What he has seen; if something else is in force, he is told so instead.
+    pub expects: Option<Seen>,
+    /// What he overrules the guard of.
+    pub forces: Option<Seen>,
     /// Whether it may be forgotten at a restart, if it cannot be kept.
     pub volatile: bool,
     /// By which it is known if it comes again.
@@ -97,6 +98,9 @@ pub struct Done {
     pub reason: String,
     /// The table version in force since.
     pub version: u64,
+    /// The overlay's number since.
+    #[serde(default)]
+    pub overlay: u64,
     /// Where it stands in the journal; `None` if it is not kept.
     pub kept: Option<Stamp>,
 }
@@ -132,17 +136,17 @@ pub enum Refused {
     NoDrill,
     /// A drill of that region runs already.
     Drilled(String),
-    /// Another table is in force than the order expects, or forces.
+    /// Something else is in force than the order expects, or forces.
     Moved {
-        /// The one that the order names.
-        expected: u64,
-        /// The one in force.
-        current: u64,
+        /// What the order names.
+        expected: Seen,
+        /// What is in force.
+        current: Seen,
     },
     /// It would take away more than a guard lets anybody take away unawares.
     Guarded {
-        /// The table version to name if it is meant.
-        version: u64,
+        /// What to name if it is meant.
+        seen: Seen,
         /// What it would take away.
         violations: Vec<Violation>,
     },

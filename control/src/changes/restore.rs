@@ -66,7 +66,8 @@ pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
         if let Some(key) = data.key {
             let version = boot.last_version();
             let kept: Option<Stamp> = Some(written.stamp);
-            boot.keys.add(key, Arc::new(Done { made, author, reason, version, kept }));
+            let overlay = overlay.0.number;
+            boot.keys.add(key, Arc::new(Done { made, author, reason, version, overlay, kept }));
         }
     }
     boot.overlay = overlay.0;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::order::{Made, Order, Refused, What};
+use super::seen::Seen;
 use crate::effect::{if_dead, refused};
 use crate::publisher::{Draft, Publisher, Step};
 use crate::snapshot::Snapshot;
@@ -24,10 +25,9 @@ impl<'a> Staged<'a> {
         order: &Order,
         text: &dyn Fn(u64) -> Option<Arc<str>>,
     ) -> Result<(Step, Made, Arc<Snapshot>), Refused> {
-        let current = self.last.version.about.version;
-        let named = [order.expects, order.forces].into_iter().flatten().find(|version| *version != current);
-        if let Some(expected) = named {
-            return Err(Refused::Moved { expected, current });
+        let mut named = [order.expects, order.forces].into_iter().flatten();
+        if let Some(expected) = named.find(|seen| !seen.is_still(&self.last)) {
+            return Err(Refused::Moved { expected, current: Seen::of(&self.last) });
         }
         let (step, made) = self.step(order, text)?;
         let after = Arc::new(self.publisher.stepped(&self.last, &step));
@@ -48,7 +48,7 @@ impl<'a> Staged<'a> {
                 Step::Table(_) | Step::Override(_) | Step::Overlay(_) => refused(&self.last, &after),
             };
             if !violations.is_empty() {
-                return Err(Refused::Guarded { version: self.version(), violations });
+                return Err(Refused::Guarded { seen: Seen::of(&self.last), violations });
             }
         }
         self.last = after;

@@ -211,16 +211,16 @@ fn a_rollback_is_not_undone_by_a_file_that_was_read_before_it() {
 #[test]
 fn orders_at_once_do_not_take_away_together_what_neither_may_alone() {
     let edge = Edge::start(None, TABLE);
-    edge.submit(Order { forces: Some(1), ..state("ap", State::Off) }).unwrap();
+    edge.submit(Order { forces: Some(Seen::table(1)), ..state("ap", State::Off) }).unwrap();
     let answers = edge.submit_all(vec![state("eu", State::Drain), state("us", State::Drain)]);
-    let refused = answers.iter().filter(|answer| matches!(answer, Err(Refused::Guarded { version: 1, .. })));
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(Refused::Guarded { seen: Seen { version: 1, .. }, .. })));
     assert!(refused.count() >= 1, "{answers:?}");
     let snapshot = edge.started.publisher.snapshot();
     let usable = |region: &str| snapshot.overlay.region(region).state.is_none();
     assert!(usable("eu") || usable("us"));
     // Whoever names the version means it.
-    edge.submit(Order { forces: Some(1), ..state("eu", State::Drain) }).unwrap();
-    edge.submit(Order { forces: Some(1), ..state("us", State::Drain) }).unwrap();
+    edge.submit(Order { forces: Some(Seen::table(1)), ..state("eu", State::Drain) }).unwrap();
+    edge.submit(Order { forces: Some(Seen::table(1)), ..state("us", State::Drain) }).unwrap();
     edge.stop();
 }
 
@@ -228,13 +228,24 @@ fn orders_at_once_do_not_take_away_together_what_neither_may_alone() {
 fn an_order_upon_another_table_than_was_seen_is_refused() {
     let edge = Edge::start(None, TABLE);
     let mut answers = edge.submit_all(vec![
-        Order { expects: Some(1), ..publish(&other_table()) },
-        Order { expects: Some(1), ..publish(&TABLE.replace("www", "third")) },
+        Order { expects: Some(Seen::table(1)), ..publish(&other_table()) },
+        Order { expects: Some(Seen::table(1)), ..publish(&TABLE.replace("www", "third")) },
     ]);
-    assert_eq!(answers.pop().unwrap(), Err(Refused::Moved { expected: 1, current: 2 }));
+    let seen = |version, overlay| Seen { version, overlay };
+    let moved = |expected| Refused::Moved { expected, current: seen(2, Some(0)) };
+    assert_eq!(answers.pop().unwrap(), Err(moved(Seen::table(1))));
     assert_eq!(answers.pop().unwrap().unwrap().version, 2);
-    let forced = edge.submit(Order { forces: Some(1), ..weight("eu", 10) });
-    assert_eq!(forced, Err(Refused::Moved { expected: 1, current: 2 }));
+    let forced = edge.submit(Order { forces: Some(Seen::table(1)), ..weight("eu", 10) });
+    assert_eq!(forced, Err(moved(Seen::table(1))));
+    // Whoever names the overlay as well means these overrides and no later ones.
+    edge.submit(Order { expects: Some(seen(2, Some(0))), ..weight("eu", 10) }).unwrap();
+    let late = edge.submit(Order { forces: Some(seen(2, Some(0))), ..state("us", State::Off) });
+    let current = seen(2, Some(1));
+    assert_eq!(late, Err(Refused::Moved { expected: seen(2, Some(0)), current }));
+    let done = edge.submit(Order { forces: Some(current), ..state("us", State::Off) }).unwrap();
+    assert_eq!((done.version, done.overlay), (2, 2));
+    let never = edge.submit(Order { forces: Some(seen(2, Some(3))), ..weight("eu", 10) });
+    assert!(matches!(never, Err(Refused::Moved { .. })), "nobody has seen that yet");
     edge.stop();
 }
 
@@ -308,10 +319,10 @@ fn a_drill_is_refused_where_the_others_cannot_carry_it_and_ends_with_the_process
     assert_eq!(edge.submit(order(What::EndDrill { region: Some("us".into()) })), Err(Refused::NoDrill));
     edge.submit(order(What::EndDrill { region: Some("eu".into()) })).unwrap();
     edge.submit(state("us", State::Drain)).unwrap();
-    edge.submit(Order { forces: Some(1), ..state("ap", State::Drain) }).unwrap();
+    edge.submit(Order { forces: Some(Seen::table(1)), ..state("ap", State::Drain) }).unwrap();
     let refused = edge.submit(drill());
     assert!(matches!(refused, Err(Refused::Guarded { .. })), "{refused:?}");
-    edge.submit(Order { forces: Some(1), ..drill() }).unwrap();
+    edge.submit(Order { forces: Some(Seen::table(1)), ..drill() }).unwrap();
     edge.stop();
     let edge = Edge::start(Some(&state_folder), TABLE);
     assert!(edge.started.publisher.snapshot().drill.is_none());

@@ -248,6 +248,19 @@ fn any_patch() -> impl Strategy<Value = OverridePatch> {
     )
 }
 
+#[test]
+fn steps_of_a_ramp_are_no_change_to_whoever_has_seen_it_begin() {
+    let mut overlay = Overlay::default();
+    let over = Some(Span::from_secs(100));
+    patch(&mut overlay, OverridePatch { weight: Some(Some(0)), over, ..nothing(eu()) }, 0).unwrap();
+    let seen = overlay.number;
+    assert!(overlay.step(table(), at(50)) && overlay.number > seen);
+    assert!(overlay.is_as_changed_at(seen) && overlay.is_as_changed_at(overlay.number));
+    assert!(!overlay.is_as_changed_at(seen - 1) && !overlay.is_as_changed_at(overlay.number + 1));
+    patch(&mut overlay, OverridePatch { weight: Some(Some(9)), ..nothing(web_in("eu")) }, 50).unwrap();
+    assert!(!overlay.is_as_changed_at(seen) && overlay.is_as_changed_at(overlay.number));
+}
+
 proptest! {
     /// What is kept and taken back in another process, whose clock began elsewhere, says the same at every second after.
     #[test]

@@ -76,10 +76,10 @@ impl Publisher {
         }
     }
 
-    /// Makes changes current, all in one swap.
-    pub fn adopt(&self, steps: &[Step]) {
+    /// Makes changes current, all in one swap. The overlay's number since.
+    pub fn adopt(&self, steps: &[Step]) -> u64 {
         if steps.iter().all(|step| matches!(step, Step::Nothing)) {
-            return;
+            return self.snapshot().overlay.number;
         }
         let mut inner = self.lock();
         let before = self.snapshot();
@@ -91,6 +91,7 @@ impl Publisher {
             }
         }
         inner.overlay = (*next.overlay).clone();
+        let number = inner.overlay.number;
         let version = next.version.clone();
         let is_new_table = !Arc::ptr_eq(&version, &before.version);
         if is_new_table {
@@ -106,6 +107,7 @@ impl Publisher {
         if steps.iter().any(|step| !matches!(step, Step::Table(_))) {
             self.operated.send_modify(|changes| *changes = changes.wrapping_add(1));
         }
+        number
     }
 
     /// Lets go of what was learnt of tables that were only looked at.

@@ -28,7 +28,7 @@ impl ConditionArgs {
         let said = [
             self.dry_run.then(|| "dry_run=1".to_owned()),
             self.volatile.then(|| "volatile=1".to_owned()),
-            self.force.map(|version| format!("force={version}")),
+            self.force.map(|seen| format!("force={seen}")),
         ];
         let said = said.into_iter().flatten().collect::<Vec<_>>().join("&");
         let path = match (said.is_empty(), path.contains('?')) {
@@ -64,7 +64,7 @@ pub(super) fn told(told: &Told) -> String {
         text += &format!("\nA guard refuses it: {violation}");
     }
     if !told.effect.violations.is_empty() {
-        text += &format!("\nIf that is meant: --force {}", told.version);
+        text += &format!("\nIf that is meant: --force {}.{}", told.version, told.overlay);
     }
     text
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use control::changes::Seen;
 use steer::Span;
 use steer::spec::State;
 
@@ -227,9 +228,9 @@ struct ConditionArgs {
     /// Tell what it would do, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do it although a guard refuses, while this table version is in force
-    #[arg(long, value_name = "VERSION")]
-    force: Option<u64>,
+    /// Do it although a guard refuses, while this table version is in force, and this overlay if one is named
+    #[arg(long, value_name = "VERSION[.OVERLAY]")]
+    force: Option<Seen>,
     /// Do it even if it cannot be kept: a restart forgets it
     #[arg(long)]
     volatile: bool,

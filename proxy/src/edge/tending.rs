@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use control::access::Access;
 use control::admin::{Admin, router};
-use control::changes::{Changes, Made, Order, Refused, What};
+use control::changes::{Changes, Made, Order, Refused, Seen, What};
 use control::publisher::Publisher;
 use control::version::fingerprint;
 use control::watch::Watch;
@@ -272,12 +272,12 @@ impl Tending {
             is_file: false,
         };
         // If another one is in force by now, that one has read them.
-        if let Published::Refused = self.publish(what, reason, Some(version.about.version)).await {
+        if let Published::Refused = self.publish(what, reason, Some(Seen::table(version.about.version))).await {
             tracing::error!("{REFUSED}");
         }
     }
 
-    async fn publish(&self, what: What, reason: &str, expects: Option<u64>) -> Published {
+    async fn publish(&self, what: What, reason: &str, expects: Option<Seen>) -> Published {
         match self.changes.submit(order(what, reason, expects)).await {
             Ok(done) => {
                 self.publishes.add(true);
@@ -299,11 +299,11 @@ impl Tending {
             Err(Refused::Table(findings)) => {
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
             }
-            Err(Refused::Guarded { version, violations }) => {
+            Err(Refused::Guarded { seen, violations }) => {
                 violations.iter().for_each(|violation| tracing::error!("{violation}"));
                 let file = self.settings.table_file.display();
                 tracing::error!(
-                    "if that is meant: nearside tables publish {file} --reason ... --force {version}"
+                    "if that is meant: nearside tables publish {file} --reason ... --force {seen}"
                 );
             }
             Err(other) => tracing::error!("{other:?}"),
@@ -322,7 +322,7 @@ enum Published {
     NotNow,
 }
 
-fn order(what: What, reason: &str, expects: Option<u64>) -> Order {
+fn order(what: What, reason: &str, expects: Option<Seen>) -> Order {
     Order {
         what,
         author: FILE.to_owned(),
