@@ -159,14 +159,15 @@ async fn the_first_token_follows_its_file() {
     let origin = Origin::named("eu").await;
     let edge = edge_before(&origin).await;
     let file = edge.folder.path().join("admin.token");
-    std::fs::write(&file, "another one\n").unwrap();
+    let another = "another one, that nobody can guess";
+    std::fs::write(&file, format!("{another}\n")).unwrap();
     let calls = async |secret: &str| edge.admin.with(secret).json(Method::GET, "/v1/regions", "").await.0;
-    until("the new one opens", async || calls("another one").await == 200).await;
+    until("the new one opens", async || calls(another).await == 200).await;
     assert_ne!(calls(&edge.admin.token).await, 200);
     std::fs::remove_file(&file).unwrap();
-    until("without a file, nothing does", async || calls("another one").await != 200).await;
+    until("without a file, nothing does", async || calls(another).await != 200).await;
     edge.signal("HUP");
-    assert_ne!(calls("another one").await, 200);
+    assert_ne!(calls(another).await, 200);
 }
 
 #[test]
@@ -199,26 +200,45 @@ fn the_command_line_refuses_what_makes_no_sense() {
     );
 }
 
-#[test]
-fn files_that_others_can_read_are_refused() {
-    let builder = EdgeBuilder::new(NEARSIDE, &table(&[("eu", &["127.0.0.1:1".to_owned()])]));
+#[tokio::test]
+async fn files_that_others_can_read_are_refused() {
+    let origin = Origin::named("eu").await;
+    let builder = EdgeBuilder::new(NEARSIDE, &table(&[("eu", &[origin.host()])]));
     let config = builder.write();
-    let folder = builder.folder();
-    let _ = add(folder, &["ann", "--role", "viewer"]);
+    let folder = &builder.folder().to_owned();
+    let ann = add(folder, &["ann", "--role", "viewer"]);
     let file = folder.join("tokens.toml");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    for command in ["run", "check"] {
-        let output = Command::new(NEARSIDE).args([command, "-c"]).arg(&config).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{command}");
-        assert!(
-            said.contains("tokens.toml") && said.contains("mode 644") && said.contains("chmod 600"),
-            "{said}"
-        );
-    }
+    let check = || {
+        let output = Command::new(NEARSIDE).args(["check", "-c"]).arg(&config).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let names_it = |said: &str| {
+        said.contains("tokens.toml") && said.contains("mode 644") && said.contains("chmod 600")
+    };
+    let (code, said) = check();
+    assert!(code == Some(1) && names_it(&said), "{said}");
     let (code, _, said) = token(folder, &["add", "bob", "--role", "viewer"]);
     assert_eq!((code, said.contains("chmod 600")), (Some(1), true), "{said}");
+    // A token that could be guessed is named as well; the edge serves all the same, and neither opens anything.
+    let first = folder.join("admin.token");
+    std::fs::write(&first, "guess me").unwrap();
+    std::fs::set_permissions(&first, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (_, said) = check();
+    assert!(said.contains("admin.token_file") && said.contains("8 characters") && said.contains("rm "), "{said}");
+    let edge = builder.start().await;
+    let calls = async |secret: &str| edge.admin.with(secret).json(Method::GET, "/v1/regions", "").await.0;
+    assert_eq!((calls("guess me").await, calls(&ann).await), (401, 401));
+    assert!(names_it(&edge.log()) && edge.log().contains("could be guessed"), "{}", edge.log());
+    let refused = async |file: &str| {
+        edge.metric(&format!("nearside_admin_tokens_refused{{file=\"{file}\"}}")).await
+    };
+    assert_eq!((refused("token_file").await, refused("tokens_file").await), (1.0, 1.0));
+    assert_eq!(Client::connect(edge.address()).await.get("/").await.status, 200);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    until("it is mended", async || calls(&ann).await == 200).await;
+    assert_eq!((refused("token_file").await, refused("tokens_file").await), (1.0, 0.0));
 }
 
 /// Calls from an address of loopback with a token; status and head, in lower case.

@@ -1,7 +1,6 @@
 //! Who is let in: tokens from files that are read again when they change, certificates by their names.
 
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,10 +14,9 @@ use subtle::ConstantTimeEq;
 use super::browser::Browsers;
 use super::caller::{Caller, How, Role, Scope};
 use super::certificate::{self, Client, Peer};
-use super::edit::{self, EditError};
 use super::failures::{Failures, Verdict};
 use super::file::{Look, Looked};
-use super::secret::{Token, digest};
+use super::secret::{Token, digest, long_enough};
 use super::token::{LOCAL, Tokens};
 use crate::clock::Clock;
 
@@ -52,28 +50,14 @@ pub struct Access {
 struct Kept {
     local_file: Looked,
     local: Option<[u8; 32]>,
+    /// Whether the file as it stands is refused.
+    is_local_refused: bool,
     tokens_file: Looked,
-    tokens: Tokens,
-    /// Of the text last read, good or bad.
-    seen: [u8; 32],
-}
-
-/// Why the API cannot be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// The file of the token of `local` is in the way.
-    Local(PathBuf, io::Error),
-    /// The file of tokens is.
-    Tokens(EditError),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local(file, error) => write!(f, "admin token {}: {error}", file.display()),
-            Self::Tokens(error) => write!(f, "admin tokens: {error}"),
-        }
-    }
+    /// `None` before the file was ever in order.
+    tokens: Option<Tokens>,
+    are_tokens_refused: bool,
+    /// Of the text last read, and whether it was good.
+    seen: ([u8; 32], bool),
 }
 
 /// Somebody who is not known. What he is told leaks nothing: only who has shown a token that was once right, or a certificate
@@ -117,22 +101,23 @@ impl fmt::Display for Stranger {
 }
 
 impl Access {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// If one is broken, or others than its owner can read it.
-    pub fn open(rules: Rules, clock: Clock) -> Result<Self, OpenError> {
+    /// Reads the files. One that is broken, or that others than its owner can read, keeps nobody from serving clients: what it
+    /// holds opens nothing until it is mended, and the log and [`Access::refused`] say so.
+    #[must_use]
+    pub fn open(rules: Rules, clock: Clock) -> Self {
         let Rules { token_file, tokens_file, clients, browsers } = rules;
-        let local = Token::read_or_create(&token_file)
-            .map_err(|error| OpenError::Local(token_file.clone(), error))?
-            .digest();
-        let tokens = edit::read(&tokens_file).map_err(OpenError::Tokens)?;
+        if let Err(error) = Token::create(&token_file) {
+            let file = token_file.display();
+            tracing::error!(%file, %error, "the admin token cannot be made");
+        }
         let kept = Kept {
             local_file: Looked::new(token_file),
-            local: Some(local),
+            local: None,
+            is_local_refused: false,
             tokens_file: Looked::new(tokens_file),
-            tokens,
-            seen: digest(""),
+            tokens: None,
+            are_tokens_refused: false,
+            seen: (digest(""), true),
         };
         let access = Self {
             clock,
@@ -145,8 +130,7 @@ impl Access {
         };
         access.lock().look(true, &access);
         access.reloaded.store(0, Relaxed);
-        access.refused.store(0, Relaxed);
-        Ok(access)
+        access
     }
 
     /// What browsers are served.
@@ -164,6 +148,13 @@ impl Access {
     #[must_use]
     pub fn reloads(&self) -> (u64, u64) {
         (self.reloaded.load(Relaxed), self.refused.load(Relaxed))
+    }
+
+    /// The keys of the files of tokens, and whether each is refused as it stands.
+    #[must_use]
+    pub fn refused(&self) -> [(&'static str, bool); 2] {
+        let kept = self.lock();
+        [("token_file", kept.is_local_refused), ("tokens_file", kept.are_tokens_refused)]
     }
 
     /// Who calls. A token counts before a certificate: whoever sends one means it.
@@ -196,7 +187,7 @@ impl Access {
             return kept.local.is_some();
         }
         let now = self.clock.wall();
-        kept.tokens.entries.iter().any(|entry| entry.caller() == *caller && !entry.is_expired(now))
+        kept.tokens.iter().flat_map(|tokens| &tokens.entries).any(|entry| entry.caller() == *caller && !entry.is_expired(now))
     }
 
     /// Counts a stranger, tells the log, and says how he is answered.
@@ -220,7 +211,7 @@ impl Access {
         // tells nobody that a file has changed.
         kept.look(false, self);
         let presented = digest(secret);
-        let entry = kept.tokens.find(&presented);
+        let entry = kept.tokens.as_ref().and_then(|tokens| tokens.find(&presented));
         let is_local = kept.local.is_some_and(|local| local.ct_eq(&presented).into());
         if is_local {
             let name = LOCAL.to_owned();
@@ -250,49 +241,77 @@ fn bearer(value: &str) -> Option<&str> {
 impl Kept {
     /// Looks at the files. What is broken changes nothing and is told; what is gone opens nothing any more.
     fn look(&mut self, even_unchanged: bool, access: &Access) {
-        let now = access.clock.wall();
+        self.look_at_local(even_unchanged, access.clock.wall());
+        let refused_before = self.are_tokens_refused;
+        self.look_at_tokens(even_unchanged, access);
+        if refused_before && !self.are_tokens_refused {
+            tracing::info!(file = %self.tokens_file.file().display(), "the tokens are in order again");
+        }
+    }
+
+    fn look_at_local(&mut self, even_unchanged: bool, now: Timestamp) {
         let file = self.local_file.file().display().to_string();
-        match self.local_file.look(even_unchanged, now) {
-            Look::Same => {}
-            Look::Text(text) if text.trim().is_empty() => {
-                tracing::error!(%file, "the admin token's file is empty; the former token stays in force");
-            }
-            Look::Text(text) => self.local = Some(digest(text.trim())),
+        let look = self.local_file.look(even_unchanged, now);
+        self.is_local_refused = match &look {
+            Look::Same => self.is_local_refused,
+            Look::Absent => false,
+            Look::Unreadable(_) => true,
+            Look::Text(text) => long_enough(text).is_err(),
+        };
+        let problem = match look {
+            Look::Same => return,
             Look::Absent => {
                 self.local = None;
-                tracing::warn!(%file, "the admin token's file is gone; its token opens nothing until it is back");
+                return tracing::warn!(%file, "the admin token's file is gone; its token opens nothing until it is back");
             }
-            Look::Unreadable(problem) => {
-                tracing::error!(%file, %problem, "the admin token's file is refused; the former token stays in force");
-            }
-        }
+            Look::Unreadable(problem) => problem,
+            Look::Text(text) => match long_enough(&text) {
+                Ok(token) => {
+                    self.local = Some(digest(token));
+                    return;
+                }
+                Err(problem) => problem,
+            },
+        };
+        let instead = if self.local.is_some() { "the former token stays in force" } else { "no token counts instead" };
+        tracing::error!(%file, %problem, "the admin token's file is refused; {instead}");
+    }
+
+    fn look_at_tokens(&mut self, even_unchanged: bool, access: &Access) {
         let file = self.tokens_file.file().to_owned();
-        let text = match self.tokens_file.look(even_unchanged, now) {
+        let shown = file.display();
+        let instead = if self.tokens.is_some() { "the former ones stay in force" } else { "none of them opens anything" };
+        let text = match self.tokens_file.look(even_unchanged, access.clock.wall()) {
             Look::Same => return,
             Look::Text(text) => text,
             Look::Absent => String::new(),
             Look::Unreadable(problem) => {
+                self.are_tokens_refused = true;
                 access.refused.fetch_add(1, Relaxed);
-                let file = file.display();
-                return tracing::error!(%file, %problem, "the tokens are refused; the former ones stay in force");
+                return tracing::error!(file = %shown, %problem, "the tokens are refused; {instead}");
             }
         };
         let seen = digest(&text);
-        if std::mem::replace(&mut self.seen, seen) == seen && !even_unchanged {
+        if seen == self.seen.0 && !even_unchanged && self.tokens.is_some() {
+            self.are_tokens_refused = !self.seen.1;
             return;
         }
-        match Tokens::parse(&file, &text) {
+        let read = Tokens::parse(&file, &text);
+        self.seen = (seen, read.is_ok());
+        self.are_tokens_refused = read.is_err();
+        match read {
             Ok(tokens) => {
                 access.reloaded.fetch_add(1, Relaxed);
-                if tokens.entries != self.tokens.entries {
-                    tracing::info!(file = %file.display(), tokens = tokens.entries.len(), "tokens reloaded");
+                let has_changed = self.tokens.as_ref().is_none_or(|before| before.entries != tokens.entries);
+                if has_changed {
+                    tracing::info!(file = %shown, tokens = tokens.entries.len(), "tokens reloaded");
                 }
-                self.tokens = tokens;
+                self.tokens = Some(tokens);
             }
             Err(findings) => {
                 access.refused.fetch_add(1, Relaxed);
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
-                tracing::error!(file = %file.display(), "the tokens are refused; the former ones stay in force");
+                tracing::error!(file = %shown, "the tokens are refused; {instead}");
             }
         }
     }

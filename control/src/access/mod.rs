@@ -36,8 +36,8 @@ pub(crate) use browser::{CORS_EXPOSED, CORS_HEADERS, CORS_METHODS, is_preflight}
 pub use caller::{Action, Caller, Denied, How, Role, Scope};
 pub use certificate::{Client, ClientNames, Peer};
 pub use edit::{EditError, Editor, read as read_tokens};
-pub use gate::{Access, OpenError, Rules, Stranger};
+pub use gate::{Access, Rules, Stranger};
 pub use network::Network;
-pub use secret::Token;
+pub use secret::{Token, first_token_problem};
 use token::name_problem;
 pub use token::{LOCAL, RESERVED, TokenEntry, Tokens, scope_problem};

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use super::file::read_own;
 
 const BYTES: usize = 32;
+/// The shortest secret that opens the admin API, in bytes. What this program makes is twice as long.
+const MIN_BYTES: usize = 32;
 
 /// A secret.
 #[derive(Clone)]
@@ -49,14 +51,19 @@ impl Token {
     /// # Errors
     /// If the file cannot be read or made, or others than its owner can read it.
     pub fn read_or_create(file: &Path) -> io::Result<Self> {
+        Self::create(file)?.map_or_else(|| Self::read(file), Ok)
+    }
+
+    /// Makes a file with a new token; `None` if there is a file.
+    pub(super) fn create(file: &Path) -> io::Result<Option<Self>> {
         let token = Self::generate()?;
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
             Ok(mut created) => {
                 writeln!(created, "{}", token.0)?;
                 created.sync_all()?;
-                Ok(token)
+                Ok(Some(token))
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::read(file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -71,6 +78,28 @@ impl Token {
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+/// The secret in the text of `admin.token_file`, or why it is none: one that could be guessed opens nothing.
+pub(super) fn long_enough(text: &str) -> Result<&str, String> {
+    match text.trim() {
+        "" => Err("it is empty".to_owned()),
+        short if short.len() < MIN_BYTES => Err(format!(
+            "its token has {} characters and could be guessed; at least {MIN_BYTES} are wanted",
+            short.len()
+        )),
+        token => Ok(token),
+    }
+}
+
+/// What is wrong with `admin.token_file`; nothing if it is not there, as the next start makes it.
+#[must_use]
+pub fn first_token_problem(file: &Path) -> Option<String> {
+    match read_own(file) {
+        Ok(text) => long_enough(&text).err(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(error.to_string()),
     }
 }
 

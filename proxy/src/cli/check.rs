@@ -117,18 +117,30 @@ fn files(file: &str, settings: &Settings) -> Vec<Finding> {
         let example = "tls = { certificate_file = \"admin.pem\", key_file = \"admin.key\" }";
         Some(Finding::of_file(file, problem, "this edge would not start", example))
     });
-    broken.chain(unreadable).chain(authorities).chain(admin).chain(tokens(settings)).collect()
+    broken.chain(unreadable).chain(authorities).chain(admin).chain(tokens(file, settings)).collect()
 }
 
-/// What is wrong with the file of tokens.
-fn tokens(settings: &Settings) -> Vec<Finding> {
+/// What is wrong with the files of tokens.
+fn tokens(file: &str, settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let first = &settings.admin.token_file;
+    if let Some(problem) = control::access::first_token_problem(first) {
+        let problem = format!("admin.token_file: {}: {problem}", first.display());
+        let example = format!("rm {}: the next start makes one", first.display());
+        findings.push(Finding::of_file(file, problem, "it would open nothing", &example));
+    }
+    findings.extend(other_tokens(settings));
+    findings
+}
+
+fn other_tokens(settings: &Settings) -> Vec<Finding> {
     let file = &settings.admin.tokens_file;
     match control::access::read_tokens(file) {
         Ok(_) => Vec::new(),
         Err(EditError::Broken(findings)) => findings,
         Err(EditError::System(_, error)) => {
             let (name, example) = (file.display().to_string(), format!("chmod 600 {}", file.display()));
-            vec![Finding::of_file(&name, error.to_string(), "this edge would not start", &example)]
+            vec![Finding::of_file(&name, error.to_string(), "no token in it would open anything", &example)]
         }
         Err(EditError::Refused(_)) => Vec::new(),
     }

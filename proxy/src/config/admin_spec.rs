@@ -14,12 +14,14 @@ pub struct AdminSection {
     #[schemars(extend("examples" = ["127.0.0.1:9180"]))]
     pub listen: String,
     /// The file of the first token, relative to this file; made at the first start, readable by its owner only. Who has it is
-    /// called `local` and may do everything. It is watched: without the file, its token opens nothing.
+    /// called `local` and may do everything. It is watched: without the file, its token opens nothing. One of less than 32
+    /// characters could be guessed, and is refused.
     #[schemars(length(min = 1), extend("examples" = ["admin.token"]))]
     pub token_file: String,
     /// The file of all other tokens, relative to this file, which `nearside token` writes. It holds names, roles, scopes and
     /// hashes, and need not exist. It is watched: a token that is not there opens nothing. If it is broken,
-    /// or others than its owner can read it, the tokens stay as they were, and this edge does not start.
+    /// or others than its owner can read it, the tokens stay as they were; at a start, none of them opens anything until it is
+    /// mended, and clients are served all the same.
     #[schemars(length(min = 1), extend("examples" = ["tokens.toml"]))]
     pub tokens_file: String,
     /// The folder of what operators changed, relative to this file: the journal of overrides and published tables, and their

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use control::access::{Access, OpenError, Token};
+use control::access::{Access, Token};
 use control::admin::{Admin, Counts};
 use control::changes::{self, Changes, NotStarted, Start, Started};
 use control::clock::Clock;
@@ -84,8 +84,6 @@ pub enum StartError {
     System(String, io::Error),
     /// A certificate is wrong.
     Tls(String),
-    /// Who may call the admin API cannot be known.
-    Access(OpenError),
     /// A socket was passed that no listener is for.
     Inherited(SocketAddr),
 }
@@ -99,7 +97,6 @@ impl std::fmt::Display for StartError {
             }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Tls(problem) => f.write_str(problem),
-            Self::Access(problem) => problem.fmt(f),
             Self::Inherited(address) => write!(
                 f,
                 "a socket for {address} was passed to this process, and no listener has this address: its clients would wait \
@@ -240,8 +237,7 @@ impl Common {
     fn run(self, inherited: Vec<TcpListener>) -> Result<Edge, StartError> {
         let settings = self.settings.clone();
         let affinity = Arc::new(affinity_key(&settings.affinity_key_file)?);
-        let access = Access::open(settings.admin.rules(), self.clock).map_err(StartError::Access)?;
-        let access = Arc::new(access);
+        let access = Arc::new(Access::open(settings.admin.rules(), self.clock));
         let outlets = Outlets::start(&settings).map_err(|(what, error)| StartError::System(what, error))?;
         let Sockets { by_worker, addresses, tls, admin_tls } = Sockets::open(&settings, inherited)?;
         let admin = bind("admin", settings.admin.address)?;

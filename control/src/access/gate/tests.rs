@@ -20,7 +20,7 @@ fn house() -> House {
         clients: vec![client],
         browsers: Browsers::default(),
     };
-    let access = Access::open(rules, Clock::start()).unwrap();
+    let access = Access::open(rules, Clock::start());
     House { folder, access }
 }
 
@@ -123,33 +123,49 @@ fn what_changes_is_taken_over_and_what_is_broken_is_not() {
     assert!(!house.access.still_knows(&caller));
 
     let local = house.folder.path().join("admin.token");
-    let before = house.local();
-    fs::write(&local, "another\n").unwrap();
+    let (before, another) = (house.local(), "another".repeat(5));
+    fs::write(&local, format!("{another}\n")).unwrap();
     assert_eq!(house.by(&before), Err(Stranger::Unknown));
-    assert!(house.by("another").is_ok());
-    fs::write(&local, "\n").unwrap();
-    assert!(house.by("another").is_ok(), "an empty file opens nothing, and the former stays");
+    assert!(house.by(&another).is_ok());
+    for refused in ["\n", "guess me, for I am too short\n"] {
+        fs::write(&local, refused).unwrap();
+        assert!(house.by(&another).is_ok(), "it opens nothing, and the former stays");
+        assert_eq!(house.by(refused.trim()), Err(Stranger::Unknown));
+        assert_eq!(house.access.refused()[0], ("token_file", true));
+    }
     assert_eq!(house.who(&["Bearer "]), Err(Stranger::Unknown));
     fs::remove_file(&local).unwrap();
-    assert_eq!(house.by("another"), Err(Stranger::Unknown));
+    assert_eq!(house.by(&another), Err(Stranger::Unknown));
 }
 
 #[test]
-fn what_is_exposed_or_broken_does_not_start() {
-    for name in ["admin.token", "tokens.toml"] {
-        let house = house();
-        house.add("ann", 100);
+fn what_is_exposed_or_broken_at_the_start_opens_nothing_until_it_is_mended() {
+    for (name, at) in [("admin.token", 0), ("tokens.toml", 1)] {
+        let mut house = house();
+        let ann = house.add("ann", 100);
+        let secrets = [house.local(), ann.reveal().to_owned()];
         let file = house.folder.path().join(name);
+        let good = fs::read_to_string(&file).unwrap();
         let rules = || Rules {
             token_file: house.folder.path().join("admin.token"),
             tokens_file: house.folder.path().join("tokens.toml"),
             clients: Vec::new(),
             browsers: Browsers::default(),
         };
-        assert!(Access::open(rules(), Clock::start()).is_ok());
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        let said = Access::open(rules(), Clock::start()).unwrap_err().to_string();
-        assert!(said.contains(name) && said.contains("chmod 600"), "{said}");
+        let exposed = || fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let broken = || fs::write(&file, "secret = 1").unwrap();
+        let breaks: [&dyn Fn(); 2] = [&exposed, &broken];
+        for breaks in breaks {
+            breaks();
+            house.access = Access::open(rules(), Clock::start());
+            assert_eq!(house.by(&secrets[at]), Err(Stranger::Unknown), "{name}");
+            assert!(house.by(&secrets[1 - at]).is_ok(), "the other file is in order");
+            assert!(house.access.refused()[at].1 && !house.access.refused()[1 - at].1);
+            fs::write(&file, &good).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            assert!(house.by(&secrets[at]).is_ok(), "{name}: mended");
+            assert!(!house.access.refused()[at].1);
+        }
     }
 }
 

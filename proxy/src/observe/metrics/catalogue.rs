@@ -183,6 +183,9 @@ catalogue! {
     ADMIN_TOKENS_RELOAD = Counter "nearside_admin_tokens_reload_total"
         ["result": "`ok`, `refused`"]
         "Readings of the changed file of tokens, by result.";
+    ADMIN_TOKENS_REFUSED = Gauge "nearside_admin_tokens_refused"
+        ["file": "`token_file`, `tokens_file`"]
+        "Whether a file of tokens is refused as it stands: broken, or others can read it. What it held when it was last in order counts.";
     "Clients' places":
     GEO_LOOKUPS = Counter "nearside_geo_lookups_total"
         ["result": "`prefix`, `database`, `built_in`, `unknown`"]
