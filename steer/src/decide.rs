@@ -254,7 +254,7 @@ fn scan_without<S: Signals, R: Recorder, const ALL: bool, const DRILL: bool>(
             last_resort(world, id, &view, natural, is_drilled)
         };
     };
-    let kept = client.kept.and_then(|kept| kept_at(world, id, &view, kept, head, is_drilled));
+    let kept = client.kept.and_then(|kept| kept_at(world, id, &view, (client.key, kept), head, is_drilled));
     if let Some(kept) = kept {
         plan.lead(kept);
     }
@@ -273,12 +273,13 @@ fn scan_without<S: Signals, R: Recorder, const ALL: bool, const DRILL: bool>(
 }
 
 /// Where the client was, if it may stay: the placement is active, healthy, has room, and is not too much farther than the
-/// best. A weight that gives the key away does not count: it moves clients as they come, not those who are here.
+/// best. A weight that gives the key away does not count: it moves clients as they come, not those who are here. A drain on its
+/// way does, or it would move nobody for as long as it lasts, and then all at once.
 fn kept_at<S: Signals>(
     world: &World<'_, S>,
     id: LaneId,
     view: &View<'_>,
-    kept: Kept,
+    (key, kept): (u64, Kept),
     head: Key,
     is_drilled: impl Fn(&Candidate) -> bool,
 ) -> Option<Key> {
@@ -289,6 +290,10 @@ fn kept_at<S: Signals>(
     let is_healthy = standing.seen(world.signals.observed(candidate.placement)).health == Health::Up;
     if unwanted(standing).is_some() || standing.state != State::Active || !is_healthy || is_drilled(candidate)
     {
+        return None;
+    }
+    let stays = || falls_below(lot(key, candidate.hash, Purpose::Dial), u32::from(standing.staying), 100);
+    if standing.staying < 100 && !stays() {
         return None;
     }
     if candidate.max_in_flight != u32::MAX

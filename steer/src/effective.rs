@@ -18,6 +18,9 @@ pub struct Override {
     pub weight: Option<u8>,
     /// The weight counts no more than this, whoever says it: a drain is on its way.
     pub at_most: Option<u8>,
+    /// The part of those whom affinity keeps that may stay, in percent: a drain on its way takes them along. A mere weight leaves
+    /// them alone.
+    pub staying: Option<u8>,
     /// Instead of the configured state.
     pub state: Option<State>,
     /// Instead of what is observed.
@@ -60,6 +63,8 @@ pub struct Standing {
     pub state: State,
     /// The health that counts instead of the observed one, if an operator forced it.
     pub forced: Option<Forced>,
+    /// The part of those whom affinity keeps that may stay, in percent; the lesser of both.
+    pub staying: u8,
     /// The product of both weights, in [`DIAL_WHOLE`]ths.
     pub dial: u32,
 }
@@ -111,6 +116,7 @@ impl Effective {
             Standing {
                 state: over_region.state.unwrap_or(region.state).max(state),
                 forced: over_region.health.max(over.health),
+                staying: over_region.staying.unwrap_or(100).min(over.staying.unwrap_or(100)),
                 dial: u32::from(weights[0]) * u32::from(weights[1]),
             }
         };

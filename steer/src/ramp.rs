@@ -34,6 +34,13 @@ impl Ramp {
         if self.to < self.from { self.from - steps } else { self.from + steps }
     }
 
+    /// What is left of the weight that it left, in percent of that: of a way to 0.
+    #[must_use]
+    pub fn left(&self, now: Moment) -> u8 {
+        let part = u16::from(self.at(now)) * 100 / u16::from(self.from).max(1);
+        u8::try_from(part.min(100)).unwrap_or(100)
+    }
+
     /// When the weight changes next, but not within `pause` of now unless it ends there. `None` once it has ended.
     #[must_use]
     pub fn next(&self, now: Moment, pause: Span) -> Option<Moment> {

@@ -109,6 +109,7 @@ impl Overrides {
         Override {
             weight: self.weight.as_ref().map(weight),
             at_most: under_way.map(|ramp| ramp.at(now)),
+            staying: under_way.map(|ramp| ramp.ramp().left(now)),
             state: match under_way {
                 Some(ramp) => ramp.meanwhile,
                 None => self.state.as_ref().map(|state| state.value),

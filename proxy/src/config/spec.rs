@@ -282,7 +282,8 @@ pub struct HeadersSection {
     #[schemars(extend("examples" = [true]))]
     pub proxy_status: bool,
     /// Whether answers have `X-Nearside-Decision`: the name of the decision that sent the request where it was answered, for
-    /// `nearside explain --decision`. Answers that need no region have none.
+    /// `nearside explain --decision`. Answers that need no region have none. Names count up, so whoever asks twice learns about how
+    /// many requests a worker decided in between, and when this edge was started.
     #[schemars(extend("examples" = [true]))]
     pub decision: bool,
 }

@@ -119,15 +119,13 @@ proptest! {
         let ramp = Ramp { from, to: 0, over: Span::from_millis(over_ms), ends: Moment::from_millis(over_ms) };
         let over = Override { weight: Some(from), ..setup.overrides[&region] };
         setup.overrides.insert(region, over);
-        let mut client = client;
-        // A weight does not send away whom affinity keeps; the state at the end does.
-        client.kept = None;
         // Why nothing serves a key may change with what others have left; that nothing does must not.
         let head = |setup: &Setup| setup.decide(&client).ok().map(|decision| decision.first);
         let (mut now, mut heads) = (Moment::default(), vec![head(&setup)]);
         while let Some(next) = ramp.next(now, Span::ZERO) {
             now = next;
-            setup.overrides.insert(region, Override { at_most: Some(ramp.at(now)), ..over });
+            let way = Override { at_most: Some(ramp.at(now)), staying: Some(ramp.left(now)), ..over };
+            setup.overrides.insert(region, way);
             heads.push(head(&setup));
         }
         setup.overrides.insert(region, Override { state: Some(State::Drain), ..over });
@@ -339,6 +337,32 @@ fn a_drill_goes_before_affinity_and_after_nothing_else() {
     setup.observe(0, Observed::plain(Health::Up));
     let unhit = Setup { drill: Some(Drill::of("frankfurt", 0)), ..setup.clone() };
     assert_eq!(unhit.decide(&Client::unknown(1)), Setup { drill: None, ..setup }.decide(&Client::unknown(1)));
+}
+
+#[test]
+fn a_drain_on_its_way_takes_along_whom_affinity_keeps_and_a_weight_does_not() {
+    let mut setup = Setup::new(&REGIONS[4..6], Steering::Latency);
+    setup.ranking.regions[0].latency_ms = Some(1.0);
+    setup.ranking.regions[1].latency_ms = Some(2.0);
+    let kept_part = |setup: &Setup| {
+        let stays = |key: &u64| {
+            let mut client = Client::unknown(steer::draw::bytes_hash(&key.to_le_bytes()));
+            client.kept = Some(steer::affinity::Kept { region: RegionId::new(0).unwrap(), within_ms: 100.0 });
+            setup.decide(&client).unwrap().first == setup.placement(0)
+        };
+        (0..10_000u64).filter(stays).count()
+    };
+    setup.overrides.insert(0, Override { weight: Some(1), ..Override::default() });
+    assert_eq!(kept_part(&setup), 10_000, "a weight leaves them alone");
+    // A drain from 40 that has come to 10 has left a quarter of them.
+    let ramp = Ramp { from: 40, to: 0, over: Span::from_secs(40), ends: Moment::from_millis(40_000) };
+    for (secs, part) in [(0, 10_000), (10, 7_500), (30, 2_500), (40, 0)] {
+        let now = Moment::from_millis(secs * 1000);
+        let way = Override { at_most: Some(ramp.at(now)), staying: Some(ramp.left(now)), ..Override::default() };
+        setup.overrides.insert(0, way);
+        let stay = kept_part(&setup);
+        assert!(stay.abs_diff(part) < 200, "after {secs} s: {stay}");
+    }
 }
 
 #[test]
