@@ -3,6 +3,11 @@
 //! Whoever changed the table last is obeyed. If its file is as it was when it was last read, what was published since by the API
 //! goes on; if the file has changed, it is published, as it would have been had this edge been running. If it is missing or
 //! wrong, the last table that was in force serves, and the log says so: a typo must not keep an edge from starting.
+//!
+//! "As it would have been" includes the guard. A file that was changed while nobody ran is compared with what was in force last,
+//! under the overrides that go on: else a restart would put in force what a running edge refuses, and the drain of yesterday
+//! together with the file of today would leave a route without a region. Nothing is known of health yet, so only what was
+//! written counts. Where nothing was in force before, there is nothing to protect.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +19,12 @@ use super::commit::Unwritten;
 use super::known::{KnownVersion, Text};
 use super::opening::open;
 use super::record::{Line, Recorded};
+use super::seen::Seen;
 use super::restore::Boot;
 use super::{Changes, Keeping};
 use crate::clock::Clock;
 use crate::document::Finding;
+use crate::effect::refused;
 use crate::journal::{Digest, Entry, TextReader};
 use crate::publisher::{Draft, Publisher, Resumed, TableCheck};
 use crate::share::Samples;
@@ -107,6 +114,19 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
                 continue;
             }
         };
+        if is_file && let Some(former) = in_force_last(&boot, texts.as_ref(), (&pop, workers), clock, &check) {
+            let (before, after) = (former.snapshot(), publisher.snapshot());
+            let violations = refused(&before, &after);
+            if !violations.is_empty() {
+                violations.iter().for_each(|violation| tracing::error!("{violation}"));
+                let (file, seen) = (&draft.source, Seen::of(&before));
+                tracing::error!(
+                    "the table's file has changed and is refused; the table that was in force before serves; \
+                     if that is meant: nearside tables publish {file} --reason ... --force {seen}"
+                );
+                continue;
+            }
+        }
         let about = publisher.snapshot().version.about.clone();
         for finding in mistakes.iter().flatten() {
             tracing::error!("{finding}");
@@ -135,6 +155,21 @@ fn opened(state: Option<&Path>) -> (Keeping, Boot) {
         tracing::error!("what operators changed in former runs is not in force");
     }
     (keeping, boot.unwrap_or_default())
+}
+
+/// What was in force when the process before ended, as far as it can still be read and compiled.
+fn in_force_last(
+    boot: &Boot,
+    texts: Option<&TextReader>,
+    (pop, workers): (&Pop, usize),
+    clock: Clock,
+    check: &TableCheck,
+) -> Option<Publisher> {
+    let KnownVersion { about, text, .. } = boot.known.versions().next_back()?;
+    let About { source, author, reason, .. } = about.clone();
+    let draft = Draft { text: text.read(texts)?.to_string(), source, author, reason };
+    let (again, place) = (Resumed::Again(about.clone()), (pop.clone(), workers));
+    Publisher::resume(draft, again, boot.overlay.clone(), place, clock, check.clone()).ok()
 }
 
 /// The tables that may serve first, the best one first.

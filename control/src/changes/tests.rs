@@ -193,6 +193,30 @@ fn a_broken_table_file_does_not_keep_an_edge_from_starting() {
 }
 
 #[test]
+fn a_file_that_was_changed_while_nobody_ran_is_asked_of_the_guard() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_folder = folder.path().join("state");
+    let edge = Edge::start(Some(&state_folder), TABLE);
+    edge.submit(state("us", State::Drain)).unwrap();
+    edge.stop();
+    // Each alone is allowed; together they would leave nobody.
+    let only_us: String = TABLE.lines().filter(|line| !line.contains("10.0.0.1") && !line.contains("10.0.2.1")).fold(
+        String::new(),
+        |text, line| text + line + "\n",
+    );
+    let edge = Edge::start(Some(&state_folder), &only_us);
+    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
+    let done = edge.submit(Order { forces: Some(Seen::table(1)), ..publish(&only_us) }).unwrap();
+    assert_eq!((done.version, edge.text()), (2, only_us.clone()));
+    edge.stop();
+    // What is in force already is protected from nothing.
+    let edge = Edge::start(Some(&state_folder), &only_us);
+    assert_eq!((edge.version(), edge.text()), (3, only_us.clone()));
+    edge.stop();
+    assert_eq!(Edge::start(None, &only_us).version(), 1);
+}
+
+#[test]
 fn a_rollback_is_not_undone_by_a_file_that_was_read_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
