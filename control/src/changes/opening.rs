@@ -2,8 +2,8 @@
 //! handover; a disk may come back.
 //!
 //! What a former run recorded is taken up late just as a start would have taken it up, if nobody has changed anything here
-//! meanwhile: the drains of yesterday count, and a table's file only if it has changed since. No guard is asked, as at a start;
-//! what operators said last is put back, and what this edge did without it was the exception.
+//! meanwhile: the drains of yesterday count, and a table's file only if it has changed since and a guard lets it stand beside them.
+//! What operators said last is put back, and what this edge did without it was the exception.
 //!
 //! If somebody has changed something here, what is in force here stays, all of it. He looked at this world, and the guard was
 //! asked about this one: what comes back from before could take away, together with his change, what neither may alone, while
@@ -24,9 +24,11 @@ use super::record::{Line, Recorded};
 use super::restore::{Boot, restore};
 use super::start::begun;
 use super::{Keeping, Readers};
+use crate::effect::refused;
 use crate::journal::{Entry, Journal, Limits};
 use crate::overlay::{Change, Overlay, Overrides};
 use crate::publisher::{Draft, Step};
+use crate::snapshot::Snapshot;
 use crate::version::{About, Version};
 
 /// After a state could not be opened. Doubled each time, as trying costs little and a handover takes seconds.
@@ -117,7 +119,13 @@ impl Commit {
         let is_in_force = last.as_ref().is_some_and(|last| last.about == own.about);
         // Else the file has changed since it was last recorded, and what serves here is newer.
         let is_recorded = recorded.known.file() == Some(own.about.fingerprint.as_str());
-        let former = last.filter(|_| is_recorded && !is_in_force).and_then(|last| self.former(&last, own));
+        let clock = self.publisher.clock();
+        let overlay = Overlay::restore(std::mem::take(&mut recorded.overlay), clock.wall(), clock.now());
+        let overrides = overlay.len();
+        let overlaid = Step::Overlay(Arc::new(overlay));
+        let here = self.publisher.stepped(&current, &overlaid);
+        let former = last.filter(|_| !is_in_force).and_then(|last| self.former(&last, own));
+        let former = former.filter(|former| is_recorded || self.is_protected(former, &here));
         self.late.clear();
         let file = self.lock_known().file.clone();
         let version = match former {
@@ -126,39 +134,47 @@ impl Commit {
             None => {
                 let about = About { version: recorded.last_version() + 1, ..own.about.clone() };
                 self.late.push_back(begun(&mut recorded, &about, &own.text, true).late());
-                Some(Version { about, text: own.text.clone(), table: own.table.clone() })
+                Some(Arc::new(Version { about, text: own.text.clone(), table: own.table.clone() }))
             }
         };
         if let Some(read) = file.filter(|read| recorded.known.file() != Some(read.as_str())) {
             self.late.push_back(self.own_line(Recorded::FileRead { fingerprint: read.clone() }));
             recorded.known.file = Some(read);
         }
-        let clock = self.publisher.clock();
-        let overlay = Overlay::restore(recorded.overlay, clock.wall(), clock.now());
         tracing::info!(
             version = version.as_ref().map_or(own.about.version, |version| version.about.version),
-            overrides = overlay.len(),
+            overrides,
             "what a former run recorded is in force again"
         );
-        let mut steps = vec![Step::Overlay(Arc::new(overlay))];
-        steps.extend(version.map(|version| Step::Table(Arc::new(version))));
+        let steps: Vec<Step> = std::iter::once(overlaid).chain(version.map(Step::Table)).collect();
         self.publisher.adopt(&steps);
         *self.lock_known() = recorded.known;
         self.keys = recorded.keys;
     }
 
+    /// Whether the table of here would take away, beside the recorded overrides, what a guard protects of the recorded one.
+    fn is_protected(&self, former: &Arc<Version>, here: &Snapshot) -> bool {
+        let there = self.publisher.stepped(here, &Step::Table(former.clone()));
+        let violations = refused(&there, here);
+        violations.iter().for_each(|violation| tracing::error!("{violation}"));
+        if !violations.is_empty() {
+            tracing::error!("the table's file has changed and is refused; the recorded table serves");
+        }
+        !violations.is_empty()
+    }
+
     /// A recorded version, to be in force under its own number; `None` if it cannot be.
-    fn former(&self, recorded: &KnownVersion, own: &Version) -> Option<Version> {
+    fn former(&self, recorded: &KnownVersion, own: &Version) -> Option<Arc<Version>> {
         let about = recorded.about.clone();
         if about.fingerprint == own.about.fingerprint {
-            return Some(Version { about, text: own.text.clone(), table: own.table.clone() });
+            return Some(Arc::new(Version { about, text: own.text.clone(), table: own.table.clone() }));
         }
         let readers = self.readers.get();
         let text = recorded.text.read(readers.map(|readers| &readers.texts))?.to_string();
         let (source, author, reason) = (about.source.clone(), about.author.clone(), about.reason.clone());
         let draft = Draft { text: text.clone(), source, author, reason };
         match self.publisher.compiled(draft, about.version) {
-            Ok(compiled) => Some(Version { about, text, table: compiled.table.clone() }),
+            Ok(compiled) => Some(Arc::new(Version { about, text, table: compiled.table.clone() })),
             Err(findings) => {
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
                 tracing::error!(version = about.version, "the recorded table cannot serve; this one stays");

@@ -69,6 +69,23 @@ fn a_file_that_has_changed_since_is_a_version_behind_what_was_recorded() {
 }
 
 #[test]
+fn a_file_that_would_leave_nobody_beside_what_was_recorded_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_folder = folder.path().join("state");
+    let former = Edge::start(Some(&state_folder), TABLE);
+    former.submit(state("us", State::Drain)).unwrap();
+    let edge = Edge::start(Some(&state_folder), &only_us());
+    assert_eq!(edge.text(), only_us());
+    former.stop();
+    edge.is_kept();
+    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
+    edge.stop();
+    let edge = Edge::start(Some(&state_folder), &only_us());
+    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()), "it was refused, which was noted");
+    edge.stop();
+}
+
+#[test]
 fn what_was_changed_here_meanwhile_stays_and_nothing_comes_back_beside_it() {
     let (folder, former, edge) = handover(TABLE);
     edge.submit(Order { volatile: true, ..weight("us", 5) }).unwrap();
