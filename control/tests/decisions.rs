@@ -1,6 +1,6 @@
 //! Whatever happens meanwhile, a decision of the past is explained as it was taken.
 //!
-//! Random tables, overrides, health, latencies, loads and clients; decisions are taken at a worker's desk, as a worker takes
+//! Random tables, overrides of regions and placements, ramps, drills, health, latencies, loads and clients; decisions are taken at a worker's desk, as a worker takes
 //! them, and explained some changes later from the words in its ring. 3,000 cases by default; `NEARSIDE_CASES=1000000` and
 //! `NEARSIDE_SEED` ask for more and for others. A failing case prints its seed.
 
@@ -14,11 +14,12 @@ use std::thread;
 
 use control::clock::Clock;
 use control::decisions::{Asking, Decided, DecisionId, Decisions, Desk, Placed, Tries, repeat, request_hash};
+use control::drill::DrillDraft;
 use control::explain::{Explanation, recall};
 use control::overlay::{OverridePatch, Target};
-use control::publisher::{Draft, Publisher};
+use control::publisher::{Draft, Publisher, Step};
 use control::vitals::OriginVitals;
-use steer::Table;
+use steer::{Span, Table};
 use steer::affinity::Kept;
 use steer::attempt::Reach;
 use steer::choice::Nowhere;
@@ -256,9 +257,17 @@ impl Edge {
                 }
             }
             2..10 => self.publisher.place_pop(Pop { point: Some(Point::of(dice.place())), country: None }),
-            10..150 => {
-                let patch = OverridePatch {
-                    target: Target::Region(region),
+            10..140 => {
+                let key = &placement.key;
+                let (target, kind) = match dice.one_in(2) {
+                    true => (Target::Region(region), "region overridden"),
+                    false => {
+                        let (pool, region) = (key.pool.clone(), key.region.clone());
+                        (Target::Placement { pool, region }, "placement overridden")
+                    }
+                };
+                let mut patch = OverridePatch {
+                    target,
                     health: dice.of(&[None, Some(None), Some(Some(Forced::Up)), Some(Some(Forced::Down))]),
                     over: None,
                     weight: dice.of(&[None, Some(None), Some(Some(0)), Some(Some(40)), Some(Some(100))]),
@@ -271,10 +280,34 @@ impl Edge {
                     ]),
                     author: "a".to_owned(),
                     reason: "r".to_owned(),
-                    expires_in: None,
+                    expires_in: dice.of(&[None, None, None, Some(Span::from_millis(30))]),
                 };
+                if dice.one_in(3) {
+                    // A weight or a drain on its way.
+                    let over = Span::from_millis(u64::from(1 + dice.0.below(2000)));
+                    (patch.over, patch.expires_in) = (Some(over), None);
+                    (patch.weight, patch.state) = match dice.one_in(2) {
+                        true => (Some(Some(dice.of(&[0, 40, 100]))), None),
+                        false => (None, Some(Some(State::Drain))),
+                    };
+                }
                 // Nothing at all is no patch.
-                let _ = self.publisher.patch(patch);
+                if self.publisher.patch(patch).is_ok() {
+                    self.count(kind);
+                }
+            }
+            140..150 => {
+                let step = match dice.one_in(4) {
+                    true => Step::EndDrill,
+                    false => {
+                        let percent = dice.of(&[1.0, 30.0, 100.0]);
+                        let lasts = Span::from_secs(3600);
+                        let (author, reason) = ("a".to_owned(), "r".to_owned());
+                        let draft = DrillDraft { region, percent, lasts, author, reason };
+                        Step::Drill(Arc::new(self.publisher.drill(&snapshot, draft).unwrap()))
+                    }
+                };
+                self.publisher.adopt(&[step]);
             }
             150..300 => self.publisher.rank(|table, _| {
                 let mut ranked = || Ranked { latency_ms: dice.latency(), rise_ms: 3.0, measured: true };
@@ -313,6 +346,15 @@ impl Edge {
                     _ => cells.answered(dice.within(0.0, 200.0), now),
                 }
             }
+        }
+    }
+
+    /// Ramps go on and overrides end, as the clock has it.
+    fn advance(&mut self) {
+        let before = self.publisher.snapshot().overlay.number;
+        self.publisher.advance();
+        if self.publisher.snapshot().overlay.number > before {
+            self.count("overlay moved on");
         }
     }
 
@@ -390,6 +432,9 @@ impl Edge {
                 if decision.kept {
                     self.count("kept");
                 }
+                if decision.drilled {
+                    self.count("drilled");
+                }
                 if decision.spilled_from.is_some() {
                     self.count("spilled");
                 }
@@ -435,6 +480,7 @@ fn run(cases: usize, seed: u64, mut between: impl FnMut(&Edge) -> bool) -> BTree
         let is_watched = between(&edge);
         for _ in 0..CASES_PER_EDGE.min(cases - first) {
             (0..dice.0.below(4)).for_each(|_| edge.disturb(&mut dice));
+            edge.advance();
             edge.decide(&mut dice);
             if edge.waiting.len() > DELAY || dice.one_in(3) {
                 edge.explain();
@@ -487,6 +533,10 @@ fn an_explanation_is_the_live_choice() {
             "refused",
             "nothing left",
             "elsewhere now",
+            "drilled",
+            "region overridden",
+            "placement overridden",
+            "overlay moved on",
         ] {
             assert!(seen.get(kind).is_some_and(|count| *count > 0), "no case of {kind}: {seen:?}");
         }
