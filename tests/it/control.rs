@@ -39,6 +39,10 @@ async fn configured_overridden_and_observed_are_told_apart() {
         (&100.into(), &serde_json::json!({}))
     );
     assert_eq!(cleared["persisted"], true, "and the answer says so");
+    assert!(cleared["predicted_share"].is_null(), "a thousand decisions that nobody asked for");
+    let body = r#"{"weight": 0, "reason": "test"}"#;
+    let (_, asked) = edge.admin.json(Method::PATCH, "/v1/regions/near?shares=1", body).await;
+    assert_eq!(asked["predicted_share"], 0.0, "{asked}");
 }
 
 #[tokio::test]

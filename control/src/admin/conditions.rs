@@ -18,6 +18,8 @@ const MAX_KEY_BYTES: usize = 128;
 pub(super) struct Conditions {
     pub(super) dry_run: bool,
     pub(super) volatile: bool,
+    /// Whether the answer shall tell what part of the traffic is predicted afterwards: that takes a thousand decisions.
+    pub(super) shares: bool,
     /// What was seen when the guard was overruled.
     pub(super) force: Option<Seen>,
     /// What must be in force.
@@ -31,6 +33,7 @@ pub(super) struct Conditions {
 struct Said {
     dry_run: Option<String>,
     volatile: Option<String>,
+    shares: Option<String>,
     force: Option<String>,
     reason: Option<String>,
 }
@@ -46,6 +49,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
         Ok(Self {
             dry_run: flag("dry_run", said.dry_run.as_deref())?,
             volatile: flag("volatile", said.volatile.as_deref())?,
+            shares: flag("shares", said.shares.as_deref())?,
             force: said.force.as_deref().map(forced).transpose()?,
             expects: expected(parts)?,
             key: key(parts)?,

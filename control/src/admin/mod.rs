@@ -22,6 +22,7 @@
 //! ```text
 //! ?dry_run=1          tell what it would do, and do nothing
 //! ?force=12.7         do it although a guard refuses; table version 12 is in force, and overlay 7, as a refusal says; or ?force=12
+//! ?shares=1           tell what part of the traffic is predicted for the region afterwards
 //! ?volatile=1         do it although it cannot be kept: a restart forgets it
 //! If-Match: "12"      only while table version 12 is in force; or "12.7", under the overrides of overlay 7
 //! Idempotency-Key: k  if this came before, answer as then

@@ -58,8 +58,9 @@ pub struct Region {
     /// The pools that are placed there, each in its layers.
     #[serde(default)]
     pub placements: Vec<Placement>,
-    /// The part of the traffic it would get, 0 to 1.
-    pub predicted_share: f64,
+    /// The part of the traffic it would get, 0 to 1. The answer to a change has it only if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_share: Option<f64>,
 }
 
 /// What this edge sees of a region.
@@ -118,22 +119,22 @@ pub(super) async fn list(State(admin): Shared) -> Json<Regions> {
         overlay: snapshot.overlay.number,
         ranking: snapshot.ranking.number,
         predicted_from: shares.basis,
-        regions: ids.map(|id| region(&snapshot, id, &shares, now)).collect(),
+        regions: ids.map(|id| region(&snapshot, id, Some(&shares), now)).collect(),
     })
 }
 
 pub(super) async fn show(State(admin): Shared, Path(name): Path<String>) -> Result<Json<Region>, Problem> {
-    one(&admin, &name).map(Json)
+    one(&admin, &name, true).map(Json)
 }
 
-fn one(admin: &Admin, name: &str) -> Result<Region, Problem> {
+fn one(admin: &Admin, name: &str, with_share: bool) -> Result<Region, Problem> {
     let snapshot = admin.publisher.snapshot();
     let id = snapshot
         .table()
         .region_named(name)
         .ok_or_else(|| overrides::unknown(admin, &Target::Region(name.to_owned())))?;
-    let shares = admin.samples.predict(&snapshot);
-    Ok(region(&snapshot, id, &shares, admin.publisher.clock().now()))
+    let shares = with_share.then(|| admin.samples.predict(&snapshot));
+    Ok(region(&snapshot, id, shares.as_ref(), admin.publisher.clock().now()))
 }
 
 pub(super) async fn patch(
@@ -144,11 +145,12 @@ pub(super) async fn patch(
     body: Body,
 ) -> Result<Response, Problem> {
     let target = Target::Region(name.clone());
+    let with_share = conditions.shares;
     let outcome = overrides::patch(&admin, &caller, target, conditions, &body).await?;
-    outcome.answer(&admin, |done| Shown::of(done, one(&admin, &name)))
+    outcome.answer(&admin, |done| Shown::of(done, one(&admin, &name, with_share)))
 }
 
-fn region(snapshot: &Snapshot, id: RegionId, shares: &Shares, now: Moment) -> Region {
+fn region(snapshot: &Snapshot, id: RegionId, shares: Option<&Shares>, now: Moment) -> Region {
     let configured = snapshot.table().region(id);
     let ranked = snapshot.ranking.regions.get(id.index()).copied().unwrap_or_default();
     let here = (0..).map_while(PlacementId::new).zip(&snapshot.table().placements);
@@ -167,7 +169,7 @@ fn region(snapshot: &Snapshot, id: RegionId, shares: &Shares, now: Moment) -> Re
             rise_ms: ranked.rise_ms,
             placements: placements(snapshot, &configured.name, now),
         },
-        predicted_share: shares.of.get(&id).copied().unwrap_or(0.0),
+        predicted_share: shares.map(|shares| shares.of.get(&id).copied().unwrap_or(0.0)),
     }
 }
 

@@ -28,6 +28,8 @@ impl ConditionArgs {
         let said = [
             self.dry_run.then(|| "dry_run=1".to_owned()),
             self.volatile.then(|| "volatile=1".to_owned()),
+            // A person wants to see what came of it.
+            Some("shares=1".to_owned()),
             self.force.map(|seen| format!("force={seen}")),
         ];
         let said = said.into_iter().flatten().collect::<Vec<_>>().join("&");

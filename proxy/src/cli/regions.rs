@@ -58,7 +58,7 @@ fn change(region: &str, key: &str, value: &Value, change: &ChangeArgs) -> ExitCo
                 region.name,
                 region.effective.weight,
                 region.effective.state.as_str(),
-                region.predicted_share * 100.0
+                region.predicted_share.unwrap_or(0.0) * 100.0
             );
             say(&shown);
         }
@@ -91,7 +91,7 @@ fn table(regions: &Regions) -> String {
             marked(region.effective.state.as_str(), region.effective.state_by),
             marked(&region.effective.weight.to_string(), region.effective.weight_by),
             format!("{latency}{}", if observed.measured { "" } else { " (prior)" }),
-            format!("{:.1} %", region.predicted_share * 100.0),
+            format!("{:.1} %", region.predicted_share.unwrap_or(0.0) * 100.0),
             health.join(", "),
             notes(region),
         ]
