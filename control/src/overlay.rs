@@ -19,11 +19,15 @@ use serde::{Deserialize, Serialize};
 use steer::effective::{Effective, Override};
 use steer::{Moment, Span, Table};
 
+use crate::journal::json_bytes;
+
 pub use overrides::{Overridden, Overrides, WeightRamp};
 pub use patch::{Change, MAX_EXPIRY, MAX_OVER, OverridePatch, PatchRefused, Target};
 
 /// Regions and placements that may be overridden at once.
 pub const MAX_TARGETS: usize = 4096;
+/// What they may take together where they are kept, in bytes: the whole state has to fit into one line of the journal.
+pub const MAX_KEPT_BYTES: usize = 8 << 20;
 /// The shortest time from one step of a ramp to the next.
 const STEP_PAUSE: Span = Span::from_millis(250);
 /// When every ramp has ended.
@@ -38,6 +42,8 @@ pub struct Overlay {
     changed: u64,
     /// The moment that ramps are counted at, so that an overlay says the same whenever it is asked.
     pub at: Moment,
+    /// What it takes where it is kept, in bytes.
+    kept_bytes: usize,
     regions: BTreeMap<String, Arc<Overrides>>,
     /// By pool, then by region.
     placements: BTreeMap<String, BTreeMap<String, Arc<Overrides>>>,
@@ -171,6 +177,7 @@ impl Overlay {
     pub fn apply(&mut self, change: Change) {
         self.number += 1;
         self.changed = self.number;
+        self.kept_bytes = self.kept_bytes_with(&change);
         let Change { target, overrides } = change;
         let overrides = Some(overrides).filter(|overrides| !overrides.is_empty()).map(Arc::new);
         match (target, overrides) {
@@ -190,6 +197,12 @@ impl Overlay {
                 self.placements.retain(|_, placements| !placements.is_empty());
             }
         }
+    }
+
+    /// What it would take where it is kept, in bytes, after one more change.
+    fn kept_bytes_with(&self, change: &Change) -> usize {
+        let before = kept_bytes(&change.target, self.of(&change.target));
+        (self.kept_bytes + kept_bytes(&change.target, &change.overrides)).saturating_sub(before)
     }
 
     /// Counts ramps at `now`. Whether a table looks different then.
@@ -255,4 +268,18 @@ impl Overlay {
         });
         regions.chain(placements)
     }
+}
+
+/// What the overrides of a target take where they are kept, in bytes; none take nothing.
+fn kept_bytes(target: &Target, overrides: &Overrides) -> usize {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        target: &'a Target,
+        overrides: &'a Overrides,
+    }
+    if overrides.is_empty() {
+        return 0;
+    }
+    // With the comma behind it.
+    json_bytes(&Written { target, overrides }) + 1
 }

@@ -161,7 +161,7 @@ fn problem(admin: &Admin, refused: Refused) -> Problem {
         Refused::Patch(PatchRefused::Field { field, detail }) => {
             Problem::field("bad-value", field, detail, overrides::example())
         }
-        Refused::Patch(refused @ PatchRefused::TooMany) => {
+        Refused::Patch(refused @ (PatchRefused::TooMany | PatchRefused::TooLong)) => {
             Problem::new(StatusCode::CONFLICT, "too-many-overrides", refused.to_string())
         }
         Refused::Drill(refused) => {

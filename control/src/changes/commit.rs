@@ -5,10 +5,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use steer::{Moment, Span};
 use tokio::sync::{broadcast, oneshot};
 
 use super::keeps::Keeps;
-use super::keys::Keys;
+use super::keys::{Keys, MAX_KEY_BYTES};
 use super::known::{Known, KnownVersion, Text};
 use super::opening::Retry;
 use super::order::{Done, Made, Order, Refused, What};
@@ -16,8 +17,9 @@ use super::record::{Kept, KeptVersion, Line, Recorded};
 use super::restore::Boot;
 use super::staged::Staged;
 use super::{Job, Keeping, Readers};
-use crate::journal::{Digest, Entry, Stamp};
-use crate::publisher::{Publisher, Step};
+use crate::journal::{Digest, Entry, MAX_LINE_BYTES, Stamp};
+use crate::overlay::MAX_KEPT_BYTES;
+use crate::publisher::{MAX_VERSIONS, Publisher, Step};
 
 /// Orders that share a write.
 const MAX_BATCH: usize = 256;
@@ -29,6 +31,12 @@ const MAX_LATE_BYTES: usize = 64 << 20;
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Published tables after which texts that nothing names are removed.
 const TABLES_PER_COLLECTION: u32 = 64;
+/// How long the journal goes on without a checkpoint that could not be written.
+const CHECKPOINT_AGAIN: Span = Span::from_secs(60);
+/// What is told about a version takes less: a reason of a thousand characters, a name, a path.
+const MAX_ABOUT_BYTES: usize = 32 << 10;
+// A checkpoint is one line; were it too long, segments would grow for ever.
+const _: () = assert!(MAX_KEPT_BYTES + MAX_KEY_BYTES + MAX_VERSIONS * MAX_ABOUT_BYTES < MAX_LINE_BYTES);
 /// Checkpoints are this edge's own work.
 pub(super) const OWN_NAME: &str = "nearside";
 
@@ -44,6 +52,8 @@ pub(super) struct Commit {
     pub(super) late: VecDeque<Unwritten>,
     /// Tables since texts were last collected.
     published: u32,
+    /// Not before that a checkpoint is written.
+    no_checkpoint_before: Moment,
     /// The newest version that was known at the start.
     pub(super) base: u64,
     /// Whether somebody has changed something while the state could not be opened.
@@ -105,6 +115,7 @@ impl Commit {
             keys: boot.keys,
             late: first.into_iter().collect(),
             published: 0,
+            no_checkpoint_before: Moment::default(),
             base: boot.base,
             is_changed: false,
             retry,
@@ -327,7 +338,9 @@ impl Commit {
     fn tidy(&mut self) {
         let Keeping::Journal(journal, texts) = &mut self.keeping else { return };
         let is_due = self.published >= TABLES_PER_COLLECTION;
-        if !self.late.is_empty() || !(is_due || journal.wants_checkpoint()) {
+        let now = self.publisher.clock().now();
+        let wants_checkpoint = journal.wants_checkpoint() && now >= self.no_checkpoint_before;
+        if !self.late.is_empty() || !(is_due || wants_checkpoint) {
             return;
         }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -338,7 +351,7 @@ impl Commit {
         let versions: Vec<KeptVersion> = versions.collect();
         // A start holds no more versions than are known now.
         let named: BTreeSet<Digest> = versions.iter().map(|version| version.text).collect();
-        if journal.wants_checkpoint() {
+        if wants_checkpoint {
             let state = Kept {
                 versions,
                 file: known.file,
@@ -353,7 +366,9 @@ impl Commit {
                 data: state,
             };
             if let Err(error) = journal.checkpoint(&entry) {
-                return tracing::warn!(%error, "no checkpoint was written; the journal goes on without");
+                // To write down everything takes long, and whoever waits for his change should not pay for it each time.
+                self.no_checkpoint_before = now + CHECKPOINT_AGAIN;
+                return tracing::warn!(%error, "no checkpoint was written; the journal goes on without for a minute");
             }
         }
         self.published = 0;

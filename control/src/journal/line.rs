@@ -18,7 +18,7 @@ use super::fault::Fault;
 /// How lines are written today. A higher number is somebody's future.
 pub(super) const FORMAT: u32 = 1;
 /// The longest line, in bytes with its end. Whoever reads keeps one line in memory.
-pub(super) const MAX_BYTES: usize = 16 << 20;
+pub const MAX_BYTES: usize = 16 << 20;
 
 const BEFORE_PREV: &[u8] = b",\"prev\":\"";
 const AFTER_PREV: &[u8] = b"\"";
@@ -198,6 +198,25 @@ fn write<D: Serialize>(lines: &mut Vec<u8>, out: &Out<'_, D>, prev: Digest) -> R
 /// A value that is written but cannot be read back (not a number among them) would stop the next start.
 fn can_be_read<D: DeserializeOwned>(line: &[u8]) -> Result<(), AppendError> {
     serde_json::from_slice::<Body<D>>(line).map(drop).map_err(AppendError::Unreadable)
+}
+
+/// How long a value is where it is written, in bytes; nothing is kept of it.
+pub fn json_bytes(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What cannot be written is refused when it is; here it counts as far as it came.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
 }
 
 fn between(text: &[u8], before: &[u8], after: &[u8]) -> Option<Digest> {

@@ -99,6 +99,7 @@ pub use entry::{Entry, NotAStamp, Record, Stamp, Written};
 pub use error::{AppendError, OpenError};
 pub use fault::{Broken, Fault};
 pub use history::History;
+pub use line::{MAX_BYTES as MAX_LINE_BYTES, json_bytes};
 pub use recover::{Damage, Recovered, Torn};
 pub use texts::{TextError, TextReader, Texts};
 pub use verify::{Verified, verify};

@@ -79,6 +79,8 @@ pub enum PatchRefused {
     },
     /// There are as many overrides as there may be.
     TooMany,
+    /// They and their reasons take as much as they may.
+    TooLong,
 }
 
 impl Target {
@@ -130,6 +132,11 @@ impl fmt::Display for PatchRefused {
                 f,
                 "{} regions and placements are overridden already: end some first",
                 super::MAX_TARGETS
+            ),
+            Self::TooLong => write!(
+                f,
+                "the overrides and their reasons take {} MiB already: end some first, or give shorter reasons",
+                super::MAX_KEPT_BYTES >> 20
             ),
         }
     }
@@ -185,7 +192,13 @@ impl OverridePatch {
         if let Some(health) = self.health {
             after.health = health.map(|health| self.overridden(health, wall, now));
         }
-        Ok(Change { target: self.target, overrides: after })
+        let change = Change { target: self.target, overrides: after };
+        let bytes = overlay.kept_bytes_with(&change);
+        // What makes it shorter is welcome at any time.
+        if bytes > super::MAX_KEPT_BYTES && bytes > overlay.kept_bytes {
+            return Err(PatchRefused::TooLong);
+        }
+        Ok(change)
     }
 
     fn only_ends(&self) -> bool {

@@ -261,6 +261,58 @@ fn steps_of_a_ramp_are_no_change_to_whoever_has_seen_it_begin() {
     assert!(!overlay.is_as_changed_at(seen) && overlay.is_as_changed_at(overlay.number));
 }
 
+#[test]
+fn overrides_take_no_more_than_they_may_where_they_are_kept() {
+    // A control character takes six bytes there.
+    let reason = "\u{1}".repeat(1000);
+    let names: Vec<String> = (0..600).map(|index| format!("r{index}")).collect();
+    let regions: String = names
+        .iter()
+        .map(|name| format!("[[regions]]\nname = \"{name}\"\nlatitude = 1.0\nlongitude = 1.0\n"))
+        .collect();
+    let placements: String = names
+        .iter()
+        .map(|name| format!("[[pools.placements]]\nregion = \"{name}\"\norigins = [\"10.0.0.1:80\"]\n"))
+        .collect();
+    let text = format!(
+        "{regions}[[pools]]\nname = \"web\"\n{placements}[[routes]]\nname = \"all\"\nhosts = [\"a.test\"]\npool = \"web\"\n"
+    );
+    let none = |_: &str| None;
+    let table = crate::document::read("t", &text, &none, |spec: Spec| Table::compile(&spec)).unwrap();
+    let mut overlay = Overlay::default();
+    let everything = |target| OverridePatch {
+        weight: Some(Some(1)),
+        state: Some(Some(State::Active)),
+        health: Some(Some(Forced::Up)),
+        reason: reason.clone(),
+        ..nothing(target)
+    };
+    let refused = names.iter().find_map(|name| {
+        let target = Target::Region(name.clone());
+        match everything(target).resolve(&table, &overlay, wall(0), at(0)) {
+            Ok(change) => {
+                overlay.apply(change);
+                None
+            }
+            Err(refused) => Some((name.clone(), refused)),
+        }
+    });
+    let (name, refused) = refused.expect("600 of them are too long");
+    assert_eq!(refused, PatchRefused::TooLong);
+    let bytes = serde_json::to_vec(&overlay.saved()).unwrap().len();
+    assert!(bytes <= MAX_KEPT_BYTES + 64 && bytes > MAX_KEPT_BYTES - 20_000, "{bytes}");
+    // What makes it shorter is taken, and then there is room again.
+    let end = OverridePatch { health: Some(None), ..nothing(Target::Region(names[0].clone())) };
+    overlay.apply(end.resolve(&table, &overlay, wall(0), at(0)).unwrap());
+    let short = OverridePatch { weight: Some(Some(1)), ..nothing(Target::Region(name)) };
+    overlay.apply(short.resolve(&table, &overlay, wall(0), at(0)).unwrap());
+    let all: Vec<Target> = overlay.list(&table).into_iter().map(|listed| listed.target).collect();
+    for target in all {
+        overlay.apply(Change { target, overrides: Overrides::NONE });
+    }
+    assert_eq!(overlay.kept_bytes, 0);
+}
+
 proptest! {
     /// What is kept and taken back in another process, whose clock began elsewhere, says the same at every second after.
     #[test]
