@@ -24,6 +24,7 @@ mod locate;
 mod loops;
 mod operated;
 mod origins;
+mod pace;
 mod peers;
 mod pools;
 mod probing;

@@ -1,0 +1,85 @@
+//! What it costs to publish a large table: reading its text, compiling it, and making it current.
+
+#![expect(missing_docs, reason = "criterion's macros make functions")]
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use control::clock::Clock;
+use control::document;
+use control::publisher::{Draft, Publisher, Step};
+use criterion::{Criterion, criterion_group, criterion_main};
+use steer::client::Pop;
+use steer::{Spec, Table};
+
+const REGIONS: usize = 300;
+const ORIGINS: usize = 3_000;
+const ROUTES: usize = 10_000;
+
+/// The text of a table: pools of ten regions each, routes over a hundredth as many hosts.
+fn text() -> String {
+    let (mut text, each) = (String::new(), ORIGINS / REGIONS);
+    for region in 0..REGIONS {
+        let (latitude, longitude) = ((region * 37) % 140, (region * 83) % 340);
+        let _ = writeln!(
+            text,
+            "[[regions]]\nname = \"region-{region}\"\nlatitude = {}.5\nlongitude = {}.5",
+            latitude as i64 - 70,
+            longitude as i64 - 170
+        );
+    }
+    let _ = writeln!(text, "[[pools]]\nname = \"web\"");
+    for region in 0..REGIONS {
+        let origins: Vec<String> =
+            (0..each).map(|origin| format!("\"10.{}.{}.{origin}:8080\"", region / 250, region % 250)).collect();
+        let _ = writeln!(
+            text,
+            "[[pools.placements]]\nregion = \"region-{region}\"\norigins = [{}]",
+            origins.join(", ")
+        );
+    }
+    for route in 0..ROUTES {
+        let (host, path) = (route / 100, route % 100);
+        let _ = writeln!(
+            text,
+            "[[routes]]\nname = \"route-{route}\"\nhosts = [\"host-{host}.example.com\"]\npath_prefix = \"/service-{path}\"\n\
+             pool = \"web\""
+        );
+    }
+    text
+}
+
+fn draft(text: &str) -> Draft {
+    let (source, author, reason) = ("bench".to_owned(), "bench".to_owned(), "bench".to_owned());
+    Draft { text: text.to_owned(), source, author, reason }
+}
+
+fn publish(criterion: &mut Criterion) {
+    let text = text();
+    let none = |_: &str| None;
+    let read = |text: &str| document::read("bench", text, &none, |spec: Spec| Ok(spec));
+    let spec = read(&text).expect("the bench's table is valid");
+    let start = Publisher::start(draft(&text), Pop::default(), 2, Clock::start(), Arc::new(|_| Vec::new()));
+    let publisher = start.expect("the bench's table is valid");
+    let version = publisher.compiled(draft(&text), 2).expect("the bench's table is valid");
+    let name = format!("{REGIONS} regions {ORIGINS} origins {ROUTES} routes");
+    let mut group = criterion.benchmark_group("publish");
+    group.sample_size(20);
+    group.bench_function(format!("read {name}"), |bencher| {
+        bencher.iter(|| read(black_box(&text)).expect("the bench's table is valid"));
+    });
+    group.bench_function(format!("compile {name}"), |bencher| {
+        bencher.iter(|| Table::compile(black_box(&spec)).expect("the bench's spec is valid"));
+    });
+    group.bench_function(format!("read and compile {name}"), |bencher| {
+        bencher.iter(|| publisher.compiled(draft(&text), 2).expect("the bench's table is valid"));
+    });
+    group.bench_function(format!("make current {name}"), |bencher| {
+        bencher.iter(|| publisher.adopt(black_box(&[Step::Table(version.clone())])));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, publish);
+criterion_main!(benches);
