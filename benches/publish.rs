@@ -1,7 +1,5 @@
 //! What it costs to publish a large table: reading its text, compiling it, and making it current.
 
-#![expect(missing_docs, reason = "criterion's macros make functions")]
-
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;

@@ -174,6 +174,21 @@ async fn audited(edge: &Edge) -> BTreeSet<String> {
     }
 }
 
+/// What serves after a restart is what the last lines of the audit say, and nothing by halves.
+async fn in_force_as_audited(edge: &Edge) {
+    let (_, audit) = edge.admin.json(Method::GET, "/v1/audit?last=1000", "").await;
+    let changes = audit["changes"].as_array().unwrap();
+    let last = |kind: &str| changes.iter().rev().find(|line| line["change"] == kind);
+    let (_, tables) = edge.admin.json(Method::GET, "/v1/tables", "").await;
+    let (_, listed) = edge.admin.json(Method::GET, "/v1/overrides", "").await;
+    if let Some(table) = last("table") {
+        assert_eq!(tables["current"], table["about"]["version"]);
+    }
+    if let Some(set) = last("override") {
+        assert_eq!(listed["overrides"][0]["overrides"], set["overrides"]);
+    }
+}
+
 /// More rounds with NEARSIDE_ROUNDS.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_in_the_middle_of_changes_loses_none_that_was_answered() {
@@ -219,6 +234,7 @@ async fn kill_9_in_the_middle_of_changes_loses_none_that_was_answered() {
         let held = audited(&edge).await;
         let lost: Vec<_> = answered.difference(&held).collect();
         assert_eq!(lost, Vec::<&String>::new(), "round {round}");
+        in_force_as_audited(&edge).await;
     }
     assert!(cut_off > 0, "it was never killed in the middle of anything");
     let state = edge.folder.path().join("state");
