@@ -29,8 +29,9 @@ fn text() -> String {
     }
     let _ = writeln!(text, "[[pools]]\nname = \"web\"");
     for region in 0..REGIONS {
-        let origins: Vec<String> =
-            (0..each).map(|origin| format!("\"10.{}.{}.{origin}:8080\"", region / 250, region % 250)).collect();
+        let origins: Vec<String> = (0..each)
+            .map(|origin| format!("\"10.{}.{}.{origin}:8080\"", region / 250, region % 250))
+            .collect();
         let _ = writeln!(
             text,
             "[[pools.placements]]\nregion = \"region-{region}\"\norigins = [{}]",

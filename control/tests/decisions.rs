@@ -19,7 +19,6 @@ use control::explain::{Explanation, recall};
 use control::overlay::{OverridePatch, Target};
 use control::publisher::{Draft, Publisher, Step};
 use control::vitals::OriginVitals;
-use steer::{Span, Table};
 use steer::affinity::Kept;
 use steer::attempt::Reach;
 use steer::choice::Nowhere;
@@ -34,6 +33,7 @@ use steer::pick::Belongs;
 use steer::ranking::Ranked;
 use steer::signals::{Health, Observed, RAMP_WHOLE};
 use steer::spec::State;
+use steer::{Span, Table};
 
 /// Decisions that may be taken before one is explained.
 const DELAY: usize = 40;

@@ -169,10 +169,7 @@ struct Lost {
 
 impl Lost {
     const fn between(was: Carried, is: Carried) -> Self {
-        Self {
-            everything: was.is_any_usable && !is.is_any_usable,
-            more_than_half: 2 * is.dials < was.dials,
-        }
+        Self { everything: was.is_any_usable && !is.is_any_usable, more_than_half: 2 * is.dials < was.dials }
     }
 }
 

@@ -214,9 +214,8 @@ async fn files_that_others_can_read_are_refused() {
         let output = Command::new(NEARSIDE).args(["check", "-c"]).arg(&config).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    let names_it = |said: &str| {
-        said.contains("tokens.toml") && said.contains("mode 644") && said.contains("chmod 600")
-    };
+    let names_it =
+        |said: &str| said.contains("tokens.toml") && said.contains("mode 644") && said.contains("chmod 600");
     let (code, said) = check();
     assert!(code == Some(1) && names_it(&said), "{said}");
     let (code, _, said) = token(folder, &["add", "bob", "--role", "viewer"]);
@@ -226,14 +225,16 @@ async fn files_that_others_can_read_are_refused() {
     std::fs::write(&first, "guess me").unwrap();
     std::fs::set_permissions(&first, std::fs::Permissions::from_mode(0o600)).unwrap();
     let (_, said) = check();
-    assert!(said.contains("admin.token_file") && said.contains("8 characters") && said.contains("rm "), "{said}");
+    assert!(
+        said.contains("admin.token_file") && said.contains("8 characters") && said.contains("rm "),
+        "{said}"
+    );
     let edge = builder.start().await;
     let calls = async |secret: &str| edge.admin.with(secret).json(Method::GET, "/v1/regions", "").await.0;
     assert_eq!((calls("guess me").await, calls(&ann).await), (401, 401));
     assert!(names_it(&edge.log()) && edge.log().contains("could be guessed"), "{}", edge.log());
-    let refused = async |file: &str| {
-        edge.metric(&format!("nearside_admin_tokens_refused{{file=\"{file}\"}}")).await
-    };
+    let refused =
+        async |file: &str| edge.metric(&format!("nearside_admin_tokens_refused{{file=\"{file}\"}}")).await;
     assert_eq!((refused("token_file").await, refused("tokens_file").await), (1.0, 1.0));
     assert_eq!(Client::connect(edge.address()).await.get("/").await.status, 200);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -150,7 +150,12 @@ impl Changed {
 }
 
 /// Changes things at a steady pace until it is told to stop.
-fn change(edge: &Edge, table: &str, changed: &Arc<Changed>, is_over: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+fn change(
+    edge: &Edge,
+    table: &str,
+    changed: &Arc<Changed>,
+    is_over: &Arc<AtomicBool>,
+) -> Vec<JoinHandle<()>> {
     let (publishes, overrides) = (number("NEARSIDE_PUBLISHES", 1_000), number("NEARSIDE_OVERRIDES", 10_000));
     let query = if number("NEARSIDE_SHARES", 0) == 1 { "?shares=1" } else { "" };
     let mut callers = Vec::new();
@@ -162,7 +167,8 @@ fn change(edge: &Edge, table: &str, changed: &Arc<Changed>, is_over: &Arc<Atomic
             let (admin, table) = (edge.admin.clone(), table.to_owned());
             let (changed, is_over) = (changed.clone(), is_over.clone());
             callers.push(tokio::spawn(async move {
-                let mut pace = interval(Duration::from_secs(60 * CALLERS) / u32::try_from(per_minute).unwrap());
+                let mut pace =
+                    interval(Duration::from_secs(60 * CALLERS) / u32::try_from(per_minute).unwrap());
                 pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
                 for turn in 0u64.. {
                     pace.tick().await;
@@ -211,7 +217,11 @@ async fn pace_of_changes() {
     }
     let table = large_table(&origins, routes);
     let edge = EdgeBuilder::new(NEARSIDE, &table).start().await;
-    say(&format!("{CLIENTS} clients, {} regions, {routes} routes, a table of {} bytes", REGIONS.len(), table.len()));
+    say(&format!(
+        "{CLIENTS} clients, {} regions, {routes} routes, a table of {} bytes",
+        REGIONS.len(),
+        table.len()
+    ));
     // Warm first: pages that are touched for the first time, connections that are opened.
     asked(&edge, 3).await;
     let mut failed = asked(&edge, seconds / 2).await.tell("before", seconds / 2);

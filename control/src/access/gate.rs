@@ -187,7 +187,10 @@ impl Access {
             return kept.local.is_some();
         }
         let now = self.clock.wall();
-        kept.tokens.iter().flat_map(|tokens| &tokens.entries).any(|entry| entry.caller() == *caller && !entry.is_expired(now))
+        kept.tokens
+            .iter()
+            .flat_map(|tokens| &tokens.entries)
+            .any(|entry| entry.caller() == *caller && !entry.is_expired(now))
     }
 
     /// Counts a stranger, tells the log, and says how he is answered.
@@ -273,14 +276,19 @@ impl Kept {
                 Err(problem) => problem,
             },
         };
-        let instead = if self.local.is_some() { "the former token stays in force" } else { "no token counts instead" };
+        let instead =
+            if self.local.is_some() { "the former token stays in force" } else { "no token counts instead" };
         tracing::error!(%file, %problem, "the admin token's file is refused; {instead}");
     }
 
     fn look_at_tokens(&mut self, even_unchanged: bool, access: &Access) {
         let file = self.tokens_file.file().to_owned();
         let shown = file.display();
-        let instead = if self.tokens.is_some() { "the former ones stay in force" } else { "none of them opens anything" };
+        let instead = if self.tokens.is_some() {
+            "the former ones stay in force"
+        } else {
+            "none of them opens anything"
+        };
         let text = match self.tokens_file.look(even_unchanged, access.clock.wall()) {
             Look::Same => return,
             Look::Text(text) => text,

@@ -67,7 +67,8 @@ pub(super) async fn list(
     }
     let Some(history) = admin.changes.history().cloned() else {
         if admin.changes.keeps().get().is_some() {
-            let detail = "what was changed cannot be read: admin.state_dir cannot be opened, which is tried again";
+            let detail =
+                "what was changed cannot be read: admin.state_dir cannot be opened, which is tried again";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-audit", detail));
         }
         let detail = "this edge keeps no changes; admin.state_dir names the folder for them";

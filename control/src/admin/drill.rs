@@ -61,7 +61,7 @@ pub(super) async fn begin(
     let draft = DrillDraft { region, percent, lasts, author: caller.name.clone(), reason: reason.clone() };
     let order = (What::Drill(draft), reason);
     let outcome = carry_out(&admin, &caller, Some(action), conditions, order).await?;
-    outcome.answer(&admin, |done| {
+    outcome.answer(|done| {
         let drill = match &done.made {
             Made::Drill(drill) => Some(Drill::clone(drill)),
             _ => None,
@@ -82,5 +82,5 @@ pub(super) async fn end(
     let action = region.as_deref().map(|region| Action::Drill { region });
     let what = What::EndDrill { region: region.clone() };
     let outcome = carry_out(&admin, &caller, action, conditions, (what, reason)).await?;
-    outcome.answer(&admin, |_| Ok(Drilled { drill: None }))
+    outcome.answer(|_| Ok(Drilled { drill: None }))
 }

@@ -108,7 +108,6 @@ impl Outcome {
     /// The answer: what would be, or what the change was made to.
     pub(super) fn answer<T: Serialize>(
         self,
-        admin: &Admin,
         show: impl FnOnce(&Done) -> Result<T, Problem>,
     ) -> Result<Response, Problem> {
         match self {
@@ -173,7 +172,11 @@ fn problem(admin: &Admin, refused: Refused) -> Problem {
             Problem::new(StatusCode::CONFLICT, "drilled", detail)
         }
         Refused::Moved { expected, current } => {
-            let what = if expected.overlay.is_some() { "table and overlay in force are" } else { "the table in force is" };
+            let what = if expected.overlay.is_some() {
+                "table and overlay in force are"
+            } else {
+                "the table in force is"
+            };
             let current = Seen { overlay: expected.overlay.and(current.overlay), ..current };
             let detail = format!("{what} {current}, not {expected}: look again, then decide");
             Problem::new(StatusCode::PRECONDITION_FAILED, "moved", detail)

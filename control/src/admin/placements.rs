@@ -30,7 +30,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let target = Target::Placement { pool, region };
     let outcome = overrides::patch(&admin, &caller, target.clone(), conditions, &body).await?;
-    outcome.answer(&admin, |done| Shown::of(done, one(&admin, &target)))
+    outcome.answer(|done| Shown::of(done, one(&admin, &target)))
 }
 
 fn one(admin: &Admin, target: &Target) -> Result<Placement, Problem> {

@@ -147,7 +147,7 @@ pub(super) async fn patch(
     let target = Target::Region(name.clone());
     let with_share = conditions.shares;
     let outcome = overrides::patch(&admin, &caller, target, conditions, &body).await?;
-    outcome.answer(&admin, |done| Shown::of(done, one(&admin, &name, with_share)))
+    outcome.answer(|done| Shown::of(done, one(&admin, &name, with_share)))
 }
 
 fn region(snapshot: &Snapshot, id: RegionId, shares: Option<&Shares>, now: Moment) -> Region {

@@ -116,7 +116,7 @@ pub(super) async fn publish(
     })?;
     let what = What::Publish { text, source: "request body".to_owned(), is_file: false };
     let outcome = carry_out(&admin, &caller, Some(Action::Publish), conditions, (what, reason)).await?;
-    published(&admin, outcome)
+    published(outcome)
 }
 
 pub(super) async fn rollback(
@@ -129,11 +129,11 @@ pub(super) async fn rollback(
     let version = version(&admin, &number)?;
     let what = What::Rollback { version };
     let outcome = carry_out(&admin, &caller, Some(Action::Rollback), conditions, (what, reason)).await?;
-    published(&admin, outcome)
+    published(outcome)
 }
 
-fn published(admin: &Admin, outcome: Outcome) -> Result<Response, Problem> {
-    outcome.answer(admin, |done: &Done| match &done.made {
+fn published(outcome: Outcome) -> Result<Response, Problem> {
+    outcome.answer(|done: &Done| match &done.made {
         Made::Table(about) => Ok(about.clone()),
         _ => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "confused", "a table is no table")),
     })

@@ -85,7 +85,8 @@ mod tests {
         for text in ["12", "12.7", "0.0", "18446744073709551615"] {
             assert_eq!(text.parse::<Seen>().unwrap().to_string(), text);
         }
-        for text in ["", ".", "12.", ".7", "12.7.1", "+12", "-1", "1e3", "a", "12,7", "18446744073709551616"] {
+        for text in ["", ".", "12.", ".7", "12.7.1", "+12", "-1", "1e3", "a", "12,7", "18446744073709551616"]
+        {
             assert_eq!(text.parse::<Seen>(), Err(NotSeen), "{text}");
         }
     }

@@ -19,8 +19,8 @@ use super::commit::Unwritten;
 use super::known::{KnownVersion, Text};
 use super::opening::open;
 use super::record::{Line, Recorded};
-use super::seen::Seen;
 use super::restore::Boot;
+use super::seen::Seen;
 use super::{Changes, Keeping};
 use crate::clock::Clock;
 use crate::document::Finding;
@@ -114,7 +114,8 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
                 continue;
             }
         };
-        if is_file && let Some(former) = in_force_last(&boot, texts.as_ref(), (&pop, workers), clock, &check) {
+        if is_file && let Some(former) = in_force_last(&boot, texts.as_ref(), (&pop, workers), clock, &check)
+        {
             let (before, after) = (former.snapshot(), publisher.snapshot());
             let violations = refused(&before, &after);
             if !violations.is_empty() {

@@ -38,7 +38,8 @@ fn other_table() -> String {
 
 /// Without the other two.
 fn only_us() -> String {
-    let placed = |region: &str, host: &str| format!("  {{ region = \"{region}\", origins = [\"{host}:80\"] }},\n");
+    let placed =
+        |region: &str, host: &str| format!("  {{ region = \"{region}\", origins = [\"{host}:80\"] }},\n");
     TABLE.replace(&placed("eu", "10.0.0.1"), "").replace(&placed("ap", "10.0.2.1"), "")
 }
 
@@ -240,7 +241,9 @@ fn orders_at_once_do_not_take_away_together_what_neither_may_alone() {
     let edge = Edge::start(None, TABLE);
     edge.submit(Order { forces: Some(Seen::table(1)), ..state("ap", State::Off) }).unwrap();
     let answers = edge.submit_all(vec![state("eu", State::Drain), state("us", State::Drain)]);
-    let refused = answers.iter().filter(|answer| matches!(answer, Err(Refused::Guarded { seen: Seen { version: 1, .. }, .. })));
+    let refused = answers
+        .iter()
+        .filter(|answer| matches!(answer, Err(Refused::Guarded { seen: Seen { version: 1, .. }, .. })));
     assert!(refused.count() >= 1, "{answers:?}");
     let snapshot = edge.started.publisher.snapshot();
     let usable = |region: &str| snapshot.overlay.region(region).state.is_none();

@@ -272,7 +272,8 @@ impl Tending {
             is_file: false,
         };
         // If another one is in force by now, that one has read them.
-        if let Published::Refused = self.publish(what, reason, Some(Seen::table(version.about.version))).await {
+        if let Published::Refused = self.publish(what, reason, Some(Seen::table(version.about.version))).await
+        {
             tracing::error!("{REFUSED}");
         }
     }

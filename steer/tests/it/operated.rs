@@ -245,7 +245,9 @@ fn half_of_the_weight_is_half_of_what_may_serve_the_route() {
     let after = Setup { overrides: [(0, off), (1, off)].into(), ..before.clone() };
     assert_eq!(
         told(&before, &after),
-        ["route eu (pool web) would lose more than half of the usable weight: from 300 % to 100 % of one placement"],
+        [
+            "route eu (pool web) would lose more than half of the usable weight: from 300 % to 100 % of one placement"
+        ],
         "the other six regions of the pool may not serve it"
     );
     let elsewhere = Setup { overrides: [(3, off), (4, off), (5, off)].into(), ..before.clone() };
@@ -358,7 +360,8 @@ fn a_drain_on_its_way_takes_along_whom_affinity_keeps_and_a_weight_does_not() {
     let ramp = Ramp { from: 40, to: 0, over: Span::from_secs(40), ends: Moment::from_millis(40_000) };
     for (secs, part) in [(0, 10_000), (10, 7_500), (30, 2_500), (40, 0)] {
         let now = Moment::from_millis(secs * 1000);
-        let way = Override { at_most: Some(ramp.at(now)), staying: Some(ramp.left(now)), ..Override::default() };
+        let way =
+            Override { at_most: Some(ramp.at(now)), staying: Some(ramp.left(now)), ..Override::default() };
         setup.overrides.insert(0, way);
         let stay = kept_part(&setup);
         assert!(stay.abs_diff(part) < 200, "after {secs} s: {stay}");

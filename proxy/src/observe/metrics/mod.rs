@@ -356,9 +356,8 @@ impl Numbers {
         let (ok, refused) = self.0.access.reloads();
         families.add(&catalogue::ADMIN_TOKENS_RELOAD, vec![result("ok", ok), result("refused", refused)]);
         let refused = self.0.access.refused().into_iter();
-        let refused = refused.map(|(file, is_refused)| {
-            gauge(labels([("file", file)]), f64::from(u8::from(is_refused)))
-        });
+        let refused = refused
+            .map(|(file, is_refused)| gauge(labels([("file", file)]), f64::from(u8::from(is_refused))));
         families.add(&catalogue::ADMIN_TOKENS_REFUSED, refused.collect());
         let build = labels([("version", env!("CARGO_PKG_VERSION"))]);
         families.add(&catalogue::BUILD_INFO, vec![gauge(build, 1.0)]);
