@@ -199,7 +199,7 @@ async fn the_command_line_speaks_it() {
     let (code, said) = far(&with_certificate);
     assert_eq!((code, said.contains("eu-east")), (Some(0), true), "{said}");
     let weight = |region: &str| {
-        let args = ["weight", region, "50", "--reason", "test", "--admin", &url];
+        let args = ["weight", region, "50", "--reason", "test", "--yes", "--admin", &url];
         nearside(&[&args[..], &with_certificate[..]].concat())
     };
     assert_eq!(weight("eu-west").0, Some(0));

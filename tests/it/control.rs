@@ -205,17 +205,17 @@ async fn the_command_line_does_what_the_api_does() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };
-    let (code, said) = nearside(&["weight", "near", "25", "--reason", "test", "--expires-in", "1h"]);
+    let (code, said) = nearside(&["weight", "near", "25", "--reason", "test", "--expires-in", "1h", "--yes"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.starts_with("near: weight 25, state active"), "{said}");
-    let (code, said) = nearside(&["state", "far", "standby", "--reason", "test"]);
+    let (code, said) = nearside(&["state", "far", "standby", "--reason", "test", "--yes"]);
     assert_eq!(code, Some(0), "{said}");
     let (_, said) = nearside(&["regions"]);
     assert!(said.contains("25 *") && said.contains("standby *"), "{said}");
     let (_, said) = nearside(&["regions", "-o", "json"]);
     let answer: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(answer["regions"][0]["effective"]["weight"], 25);
-    let (code, _) = nearside(&["weight", "near", "--clear", "--reason", "test"]);
+    let (code, _) = nearside(&["weight", "near", "--clear", "--reason", "test", "--yes"]);
     assert_eq!(code, Some(0));
     let (code, said) = nearside(&["weight", "mars", "1", "--reason", "test"]);
     assert_eq!((code, said.contains("no region is named \"mars\"")), (Some(1), true), "{said}");
@@ -227,7 +227,7 @@ async fn the_command_line_does_what_the_api_does() {
 
     let table = edge.folder.path().join("next.toml");
     std::fs::write(&table, testkit::table(&[("near", &[far.host()])])).unwrap();
-    let (code, said) = nearside(&["tables", "publish", table.to_str().unwrap(), "--reason", "test"]);
+    let (code, said) = nearside(&["tables", "publish", table.to_str().unwrap(), "--reason", "test", "--yes"]);
     assert_eq!((code, said.starts_with("version 2 (")), (Some(0), true), "{said}");
     let (_, said) = nearside(&["tables"]);
     assert!(said.contains("2 *"), "{said}");

@@ -11,6 +11,8 @@ mod bounds;
 mod browsers;
 mod changes;
 mod cities;
+mod commands;
+mod confirming;
 mod control;
 mod decisions;
 mod demo;

@@ -1,6 +1,6 @@
 //! Public surfaces are golden files: a change of them is a decision, not an accident.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use http::Method;
 use serde_json::Value;
@@ -9,7 +9,18 @@ use testkit::{Client, EdgeBuilder, Origin, table};
 use crate::{NEARSIDE, edge_before};
 
 fn said(args: &[&str]) -> String {
-    let output = Command::new(NEARSIDE).args(args).env("COLUMNS", "100").output().unwrap();
+    said_within(Some(100), args)
+}
+
+/// What is said in a terminal of that many columns, or in a pipe.
+fn said_within(columns: Option<u16>, args: &[&str]) -> String {
+    let mut command = Command::new(NEARSIDE);
+    // Where there is a terminal, its width counts before what COLUMNS says.
+    command.args(args).env_remove("COLUMNS").stdin(Stdio::null());
+    if let Some(columns) = columns {
+        command.env("COLUMNS", columns.to_string());
+    }
+    let output = command.output().unwrap();
     String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }
 
@@ -22,14 +33,26 @@ fn help() {
         "demo",
         "explain",
         "regions",
+        "health",
+        "overrides",
         "weight",
         "state",
+        "drain",
+        "undrain",
+        "drill",
+        "drill begin",
+        "drill end",
         "tables",
+        "tables publish",
+        "audit",
+        "audit verify",
         "token",
         "ready",
         "reference",
+        "completions",
     ] {
-        all += &format!("\n$ nearside {command} --help\n{}", said(&[command, "--help"]));
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        all += &format!("\n$ nearside {command} --help\n{}", said(&words));
     }
     insta::assert_snapshot!("help", all);
 }
@@ -94,8 +117,11 @@ fn explanation() {
     let table = testkit::table_with(&regions, "", "jurisdictions = [\"J0\", \"J2\"]");
     let config = EdgeBuilder::new(NEARSIDE, &table);
     let file = config.write();
-    let explained = said(&["explain", "--offline", "--ip", "81.2.69.142", "-c", file.to_str().unwrap()]);
-    insta::assert_snapshot!("explanation", explained.replace(file.to_str().unwrap(), "FILE"));
+    let file = file.to_str().unwrap();
+    for (name, columns) in [("explanation", None), ("explanation_in_60_columns", Some(60))] {
+        let explained = said_within(columns, &["explain", "--offline", "--ip", "81.2.69.142", "-c", file]);
+        insta::assert_snapshot!(name, explained.replace(file, "FILE"));
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod credulous;
 mod edge;
 mod muted;
 mod origin;
+mod terminal;
 mod users;
 
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ pub use edge::{Admin, Edge, EdgeBuilder};
 pub use muted::Muted;
 pub use nearside::relay::Relay;
 pub use origin::{Origin, Received, answer, break_off, text};
+pub use terminal::Terminal;
 pub use users::Users;
 
 /// The body of a request or an answer.

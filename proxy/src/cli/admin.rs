@@ -1,4 +1,7 @@
 //! A client of the admin API.
+//!
+//! A call ends: after ten seconds, or a minute for a table. What is made only once however often it is sent is sent a second time
+//! when the connection breaks before an answer; nothing else is.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,13 +10,18 @@ use bytes::Bytes;
 use control::access::Token;
 use control::document::Finding;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::call::Call;
 use super::door::Door;
+use super::exit::Exit;
 use super::{AdminArgs, complain, configuration};
+
+/// The longest answer that is read, in bytes: all regions of the largest table take a twentieth of it.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// Where the API is and how it is opened.
 #[derive(Debug)]
@@ -26,10 +34,12 @@ pub(super) struct Api {
 /// Why a call failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Nobody answers there.
+    /// Nobody answers there; it has heard nothing.
     Unreachable(String),
+    /// It may have heard everything, and did not answer.
+    Unanswered(String),
     /// It answered that it would not.
-    Refused(Box<Problem>),
+    Refused(StatusCode, Box<Problem>),
     /// It answered something else.
     Garbled(String),
 }
@@ -50,8 +60,10 @@ pub(super) struct Problem {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unreachable(problem) | Self::Garbled(problem) => f.write_str(problem),
-            Self::Refused(problem) => {
+            Self::Unreachable(problem) | Self::Unanswered(problem) | Self::Garbled(problem) => {
+                f.write_str(problem)
+            }
+            Self::Refused(_, problem) => {
                 problem.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
                 write!(f, "{}: ", problem.title)?;
                 if let Some(field) = &problem.field {
@@ -65,10 +77,19 @@ impl std::fmt::Display for Failure {
 }
 
 impl Failure {
+    /// Something is not as the call expects.
+    pub(super) const fn is_moved(&self) -> bool {
+        matches!(self, Self::Refused(StatusCode::PRECONDITION_FAILED, _))
+    }
+
     /// Says it, and that the command has failed.
     pub(super) fn report(&self) -> ExitCode {
         complain(&self.to_string());
-        ExitCode::from(1)
+        let exit = match self {
+            Self::Refused(StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED, _) => Exit::Refused,
+            _ => Exit::Failed,
+        };
+        exit.into()
     }
 }
 
@@ -111,67 +132,91 @@ impl Api {
     }
 
     /// Calls the API; the answer as text.
-    pub(super) fn text(&self, method: Method, path: &str, body: Vec<u8>) -> Result<String, Failure> {
+    pub(super) fn text(&self, call: &Call) -> Result<String, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime
-            .expect("a process that has started gets its event loop")
-            .block_on(self.call(method, path, body))
+        runtime.expect("a process that has started gets its event loop").block_on(self.answer(call))
     }
 
     /// Calls the API; the answer as what it means, and as text.
-    pub(super) fn json<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<(T, String), Failure> {
-        let text = self.text(method, path, body)?;
+    pub(super) fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<(T, String), Failure> {
+        let text = self.text(call)?;
         let parsed = serde_json::from_str(&text);
         parsed
             .map(|value| (value, text))
             .map_err(|error| Failure::Garbled(format!("the answer is not understood: {error}")))
     }
 
-    async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<String, Failure> {
+    async fn answer(&self, call: &Call) -> Result<String, Failure> {
+        let unknown = |problem: String| match call.method {
+            Method::GET => Failure::Unanswered(problem),
+            _ => Failure::Unanswered(format!(
+                "{problem}; whether it was made is not known: look before you do it again (nearside audit)"
+            )),
+        };
+        let too_late = || {
+            let (host, patience) = (&self.door.host, call.patience.as_secs());
+            Failure::Unanswered(format!("no answer from {host} within {patience} s"))
+        };
+        let once = async || {
+            let answer = Box::pin(tokio::time::timeout(call.patience, self.attempt(call))).await;
+            answer.map_err(|_| too_late())
+        };
+        let answer = match once().await {
+            Ok(Err(Failure::Unanswered(_))) if call.key.is_some() => match once().await.flatten() {
+                // Whatever it says of the second time, it may have done it the first time.
+                Err(
+                    again @ (Failure::Unreachable(_)
+                    | Failure::Refused(StatusCode::SERVICE_UNAVAILABLE, _)),
+                ) => Err(Failure::Unanswered(again.to_string())),
+                answer => answer,
+            },
+            answer => answer.flatten(),
+        };
+        answer.map_err(|failure| match failure {
+            Failure::Unanswered(problem) => unknown(problem),
+            other => other,
+        })
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<String, Failure> {
         let host = &self.door.host;
         let unreachable = |error: &dyn std::fmt::Display| {
             Failure::Unreachable(format!("no edge answers at {host}: {error}; is it running?"))
+        };
+        let broken = |error: &dyn std::fmt::Display| {
+            Failure::Unanswered(format!("{host} broke off before its answer: {error}"))
         };
         let stream = self.door.connect().await.map_err(|error| unreachable(&error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| unreachable(&error))?;
         let driver = tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, host);
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
-        }
-        let request = request
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| Failure::Garbled(error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
+        let response = sender.send_request(self.request(call)?).await.map_err(|error| broken(&error))?;
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         driver.abort();
-        let text = String::from_utf8_lossy(&body).into_owned();
+        let text = String::from_utf8_lossy(&body.map_err(|error| broken(&error))?.to_bytes()).into_owned();
         if status == StatusCode::OK {
             return Ok(text);
         }
         match serde_json::from_str(&text) {
-            Ok(problem) => Err(Failure::Refused(Box::new(problem))),
+            Ok(problem) => Err(Failure::Refused(status, Box::new(problem))),
             Err(_) => Err(Failure::Garbled(format!("{host} answered {status}: {text}"))),
         }
     }
-}
 
-/// A text as part of a query.
-pub(super) fn quoted(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
+        request = request.header(header::HOST, &self.door.host);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
+        }
+        if let Some(version) = call.expects {
+            request = request.header(header::IF_MATCH, format!("\"{version}\""));
+        }
+        if let Some(key) = &call.key {
+            request = request.header("idempotency-key", key);
+        }
+        request.body(Full::new(Bytes::from(call.body.clone()))).map_err(|error| Failure::Garbled(error.to_string()))
+    }
 }

@@ -8,7 +8,7 @@ use control::access::EditError;
 use control::document::{self, Finding};
 use steer::{Spec, Table};
 
-use super::{CheckArgs, Output, complain, say};
+use super::{CheckArgs, Output, complain, say, say_json};
 use crate::config::{self, EdgeSpec, Settings};
 use crate::locate::database_problem;
 use crate::tls::{self, ListenerTls};
@@ -38,7 +38,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         findings.extend(files(&file.display().to_string(), settings));
     }
     match args.output {
-        Output::Json => say(&serde_json::to_string_pretty(&findings).expect("findings are text and numbers")),
+        Output::Json => say_json(&serde_json::to_string_pretty(&findings).expect("findings are text and numbers")),
         Output::Table => findings.iter().for_each(|finding| complain(&finding.to_string())),
     }
     if !findings.is_empty() {

@@ -1,72 +1,129 @@
-//! The conditions of a change, as the API is told them; and what it would do, for people.
+//! How a change is made from here: told what it would do, asked whether that is meant, then done.
+//!
+//! Between question and answer somebody else may change something; the change then names the table and the overlay that the
+//! preview was made under, and is refused instead of doing what nobody has seen. It has a name of its own too, so that an answer which is lost on
+//! its way costs a second question and not a second change.
 
+use std::io;
+use std::process::ExitCode;
+
+use clap::Args;
 use control::admin::Told;
-use control::share::Basis;
-use http::Method;
+use control::changes::Seen;
 use serde::de::DeserializeOwned;
 
-use super::admin::{Api, Failure};
-use super::{ConditionArgs, columns};
+use super::admin::Api;
+use super::call::Call;
+use super::exit::Exit;
+use super::sheet::{folded, folded_within};
+use super::{AdminArgs, Output, complain, confirm, preview, say, say_json, terminal};
 
-/// What became of a change.
-pub(super) enum Outcome<T> {
-    /// Nothing was changed, as it was asked for; what would have been.
-    Told(Told, String),
-    /// It is in force.
-    Done(T, String),
+/// On which conditions a change is made.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ConditionArgs {
+    /// Tell what it would do, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do it without telling and asking first
+    #[arg(short, long)]
+    yes: bool,
+    /// Do it although a guard refuses, while this table version is in force, and this overlay if one is named
+    #[arg(long, value_name = "VERSION[.OVERLAY]")]
+    force: Option<Seen>,
+    /// Do it even if it cannot be kept: a restart forgets it
+    #[arg(long)]
+    volatile: bool,
 }
 
 impl ConditionArgs {
-    /// Calls the API for a change; `path` may have a query.
-    pub(super) fn call<T: DeserializeOwned>(
+    /// Has a change made that moves traffic; `done` tells what came of it.
+    pub(super) fn carry_out<T: DeserializeOwned>(
         &self,
-        api: &Api,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<Outcome<T>, Failure> {
-        let said = [
-            self.dry_run.then(|| "dry_run=1".to_owned()),
-            self.volatile.then(|| "volatile=1".to_owned()),
-            // A person wants to see what came of it.
-            Some("shares=1".to_owned()),
-            self.force.map(|seen| format!("force={seen}")),
-        ];
-        let said = said.into_iter().flatten().collect::<Vec<_>>().join("&");
-        let path = match (said.is_empty(), path.contains('?')) {
-            (true, _) => path.to_owned(),
-            (false, true) => format!("{path}&{said}"),
-            (false, false) => format!("{path}?{said}"),
-        };
+        admin: &AdminArgs,
+        call: Call,
+        done: impl FnOnce(T) -> String,
+    ) -> ExitCode {
+        self.try_to(admin, call, done).err().unwrap_or(ExitCode::SUCCESS)
+    }
+
+    /// Has a change made that only gives back, so that nobody has to think about it.
+    pub(super) fn carry_out_unasked<T: DeserializeOwned>(
+        &self,
+        admin: &AdminArgs,
+        call: Call,
+        done: impl FnOnce(T) -> String,
+    ) -> ExitCode {
+        Self { yes: true, ..self.clone() }.carry_out(admin, call, done)
+    }
+
+    fn try_to<T: DeserializeOwned>(
+        &self,
+        admin: &AdminArgs,
+        call: Call,
+        done: impl FnOnce(T) -> String,
+    ) -> Result<(), ExitCode> {
+        let api = Api::of(admin)?;
+        let is_json = admin.output == Output::Json;
+        let call = self.on_these(call);
         if self.dry_run {
-            return api.json(method, &path, body).map(|(told, text)| Outcome::Told(told, text));
+            let (told, text) = would(&api, &call)?;
+            match is_json {
+                true => say_json(&text),
+                false => {
+                    let told = preview::told(&told, self.force, terminal::width(&io::stdout()));
+                    say(&format!("{told}\nNothing was changed."));
+                }
+            }
+            return Ok(());
         }
-        api.json(method, &path, body).map(|(done, text)| Outcome::Done(done, text))
+        let call = if self.yes { call } else { self.confirmed(&api, call)? };
+        let call = call.named();
+        let (made, text) = api.json(&call).map_err(|failure| {
+            if call.expects.is_some() && failure.is_moved() {
+                complain("Nothing was changed, for somebody else has changed something meanwhile.");
+            }
+            failure.report()
+        })?;
+        match is_json {
+            true => say_json(&text),
+            false => say(&folded(&done(made), 2)),
+        }
+        Ok(())
+    }
+
+    fn on_these(&self, mut call: Call) -> Call {
+        if self.volatile {
+            call = call.and("volatile=1");
+        }
+        match self.force {
+            Some(seen) => call.and(&format!("force={seen}")),
+            None => call,
+        }
+    }
+
+    /// The change as it was looked at and is meant.
+    fn confirmed(&self, api: &Api, call: Call) -> Result<Call, ExitCode> {
+        let (would, _) = would(api, &call)?;
+        complain(&preview::told(&would, self.force, terminal::width(&io::stderr())));
+        if !would.effect.violations.is_empty() && self.force.is_none() {
+            complain("Nothing was changed.");
+            return Err(Exit::Refused.into());
+        }
+        if !confirm::is_somebody_there() {
+            let told = "Not confirmed, and nothing was changed: there is no terminal to ask at. Say --yes if it is meant, or \
+                        --dry-run to look alone.";
+            complain(&folded_within(terminal::width(&io::stderr()), told, 0));
+            return Err(Exit::NotConfirmed.into());
+        }
+        if !confirm::ask("Go on?") {
+            complain("Not confirmed, and nothing was changed.");
+            return Err(Exit::NotConfirmed.into());
+        }
+        Ok(Call { expects: Some(preview::seen(&would)), ..call })
     }
 }
 
-/// What a change would do, for people.
-pub(super) fn told(told: &Told) -> String {
-    let percent =
-        |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
-    let rows = told
-        .effect
-        .shares
-        .iter()
-        .map(|share| vec![share.region.clone(), percent(share.before), percent(share.after)]);
-    let basis = match told.effect.predicted_from {
-        Basis::RecentRequests(count) => format!("{count} recent requests"),
-        Basis::ClientsAtThisPop(count) => format!("{count} made-up clients at this PoP"),
-    };
-    let mut text = format!(
-        "{}\n\nNothing was changed. Shares predicted from {basis}.",
-        columns(&["REGION", "SHARE NOW", "THEN"], rows)
-    );
-    for violation in &told.effect.violations {
-        text += &format!("\nA guard refuses it: {violation}");
-    }
-    if !told.effect.violations.is_empty() {
-        text += &format!("\nIf that is meant: --force {}.{}", told.version, told.overlay);
-    }
-    text
+/// What a change would do, and the same as it was said.
+fn would(api: &Api, call: &Call) -> Result<(Told, String), ExitCode> {
+    api.json(&call.clone().and("dry_run=1")).map_err(|failure| failure.report())
 }

@@ -4,15 +4,56 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Args;
 use control::clock::Clock;
 use control::explain::{Candidate, Explanation, Locate, PastDecision, Question, explain as explain_decision};
 use control::publisher::{Draft, Publisher};
-use http::Method;
 
-use super::admin::{Api, Failure, quoted};
-use super::{ExplainArgs, Output, columns, complain, configuration, say};
+use super::admin::{Api, Failure};
+use super::call::{Call, quoted};
+use super::sheet::{columns, folded};
+use super::{AdminArgs, Output, complain, configuration, say, say_json, terminal};
 use crate::locate::Locator;
 use crate::worker::OriginTlsStore;
+
+/// Where what is told begins, behind what it is.
+const HANGING: usize = 10;
+
+/// What is asked of a request that has not come.
+const ABOUT_NOW: [&str; 7] = ["ip", "host", "path", "method", "header", "kept_in", "offline"];
+
+#[derive(Args, Debug)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["decision", "request"])]
+    ip: Option<IpAddr>,
+    /// Instead: a decision of the past, as X-Nearside-Decision and the access log name it
+    #[arg(long, value_name = "ID", conflicts_with_all = ABOUT_NOW)]
+    decision: Option<String>,
+    /// Instead: the last decision of the request with this X-Request-Id
+    #[arg(long, value_name = "ID", conflicts_with_all = ABOUT_NOW, conflicts_with = "decision")]
+    request: Option<String>,
+    /// The host asked for [default: the first host of the first route]
+    #[arg(long)]
+    host: Option<String>,
+    /// The path asked for
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// The method
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// A header field sent, such as `x-canary: 1`; may be given several times
+    #[arg(long, value_name = "FIELD", value_parser = parse_field)]
+    header: Vec<String>,
+    /// The region that the client's affinity cookie names
+    #[arg(long, value_name = "REGION")]
+    kept_in: Option<String>,
+    /// Answer from the configuration files, without a running edge: no health, no measured latency
+    #[arg(long)]
+    offline: bool,
+}
 
 pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     let explained = match (&args.decision, &args.request, args.ip) {
@@ -28,7 +69,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     };
     match args.admin.output {
         Output::Json => {
-            say(&serde_json::to_string_pretty(&explanation).expect("an explanation is text and numbers"));
+            say_json(&serde_json::to_string_pretty(&explanation).expect("an explanation is text and numbers"));
         }
         Output::Table => say(&tell(&explanation)),
     }
@@ -42,7 +83,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
 /// Asks the edge that decided it; nobody else knows.
 fn past(args: &ExplainArgs, path: &str) -> Result<(Explanation, Option<String>), ExitCode> {
     let (explanation, _) = Api::of(&args.admin)?
-        .json::<Explanation>(Method::GET, path, Vec::new())
+        .json::<Explanation>(&Call::get(path))
         .map_err(|failure| failure.report())?;
     let is_at_fault = explanation.past.as_ref().is_some_and(|past| !past.agrees);
     let note = is_at_fault.then(|| {
@@ -73,7 +114,7 @@ fn online(args: &ExplainArgs, ip: IpAddr) -> Result<(Explanation, Option<String>
     if let Some(region) = &args.kept_in {
         path.push_str(&format!("&kept_in={}", quoted(region)));
     }
-    match api.json(Method::GET, &path, Vec::new()) {
+    match api.json(&Call::get(path)) {
         Ok((explanation, _)) => Ok((explanation, None)),
         Err(Failure::Unreachable(_)) if !explicit => offline(args, ip),
         Err(failure) => Err(failure.report()),
@@ -116,6 +157,15 @@ fn offline(args: &ExplainArgs, ip: IpAddr) -> Result<(Explanation, Option<String
         file.display()
     );
     Ok((explanation, Some(note)))
+}
+
+fn parse_field(text: &str) -> Result<String, String> {
+    let is_field = text.split_once(':').is_some_and(|(name, _)| !name.trim().is_empty());
+    if is_field {
+        Ok(text.to_owned())
+    } else {
+        Err("a field is a name, a colon and a value: x-canary: 1".to_owned())
+    }
 }
 
 fn trimmed((name, value): (&str, &str)) -> (String, String) {
@@ -162,6 +212,9 @@ fn tell(explanation: &Explanation) -> String {
     if let Some(detour) = explanation.detour_ms {
         lines.push(format!("detour    {detour} ms farther from this PoP than the fastest usable region"));
     }
+    for line in &mut lines {
+        *line = folded(&terminal::one_line(line), HANGING);
+    }
     if !explanation.regions.is_empty() {
         let row = |candidate: &Candidate| {
             let terms = candidate.terms.as_ref();
@@ -194,10 +247,8 @@ fn tell(explanation: &Explanation) -> String {
         lines.push(String::new());
         lines.push(columns(&header, explanation.regions.iter().map(row)));
         lines.push(String::new());
-        lines.push(
-            "cost = a*L + (1-a)*(E + rise) + excess + bias, in ms, when steering is nearest; ~ suggested by distance"
-                .to_owned(),
-        );
+        let cost = "cost = a*L + (1-a)*(E + rise) + excess + bias, in ms, when steering is nearest; ~ suggested by distance";
+        lines.push(folded(cost, 0));
     }
     lines.join("\n")
 }

@@ -1,30 +1,46 @@
 //! The command line: what a person types, and what happens then.
 //!
 //! Commands that look at or change a running edge speak to its admin API; they find its address and token in the same
-//! configuration file that the edge runs with. Exit codes: 0 done, 1 not done (or invalid, or not ready), 2 not understood.
+//! configuration file that the edge runs with. What moves traffic is told and asked for first (`conditions`); what is shown fits
+//! the terminal and cannot move its cursor (`sheet`, `terminal`); how it ends, a script can tell (`exit`).
 
 mod admin;
+mod audit;
+mod call;
 mod check;
+mod completions;
 mod conditions;
+mod confirm;
 mod door;
+mod drill;
+mod exit;
 mod explain;
+mod health;
+mod look;
+mod overrides;
+mod overriding;
+mod preview;
 mod ready;
 mod reference;
 mod regions;
 mod run;
+mod sheet;
 mod supervisor;
 mod tables;
+mod terminal;
 mod token;
+mod verify;
 
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use control::changes::Seen;
-use steer::Span;
-use steer::spec::State;
+use clap_complete::Shell;
 
 use crate::demo;
+use conditions::ConditionArgs;
+use look::LookArgs;
 
 /// Where the configuration is looked for when nobody says.
 const USUAL_PLACES: [&str; 2] = ["config/nearside.toml", "/etc/nearside/nearside.toml"];
@@ -32,7 +48,7 @@ const USUAL_PLACES: [&str; 2] = ["config/nearside.toml", "/etc/nearside/nearside
 /// A geo-aware load-balancing edge proxy: each request goes to the nearest healthy region.
 #[derive(Debug, Parser)]
 #[command(name = "nearside", version, max_term_width = 100)]
-#[command(after_help = "Start here: nearside demo")]
+#[command(after_help = exit::AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -48,15 +64,27 @@ enum Command {
     /// Show regions failing and returning, on this machine alone
     Demo(demo::DemoArgs),
     /// Say where a client's request would go, and why not elsewhere; or why a request of the past went where it went
-    Explain(ExplainArgs),
+    Explain(explain::ExplainArgs),
     /// Show every region: configured, overridden, observed, and its predicted share of the traffic
-    Regions(AdminArgs),
+    Regions(LookArgs),
+    /// Show the health of every placement, or force one: up or down, whatever probes say
+    Health(health::HealthArgs),
+    /// Show all that is overridden, by whom, why and until when
+    Overrides(LookArgs),
     /// Override a region's weight: 0 to 100 percent of the traffic that naturally arrives there
-    Weight(WeightArgs),
+    Weight(overriding::WeightArgs),
     /// Override a region's state: active, standby, drain or off
-    State(StateArgs),
+    State(overriding::StateArgs),
+    /// Send nothing new to a region while what runs finishes; at once, or in a steady ramp
+    Drain(overriding::DrainArgs),
+    /// End an override of a region's state: the table's counts again
+    Undrain(overriding::UndrainArgs),
+    /// Make a region look dead to a part of the clients, for a while
+    Drill(drill::DrillArgs),
     /// List the published tables, show one, or publish another
     Tables(TablesArgs),
+    /// Show who changed what, when and why; or verify that nobody changed that
+    Audit(audit::AuditArgs),
     /// Say who may call the admin API, by tokens with names, roles and scopes
     Token(token::TokenArgs),
     /// Say whether the edge of this configuration is ready (for container health checks)
@@ -65,6 +93,11 @@ enum Command {
     Reference {
         /// Which page
         page: Page,
+    },
+    /// Print what a shell needs to complete this command line
+    Completions {
+        /// Which shell
+        shell: Shell,
     },
 }
 
@@ -144,110 +177,19 @@ struct AdminArgs {
     output: Output,
 }
 
-/// What is asked of a request that has not come.
-const ABOUT_NOW: [&str; 7] = ["ip", "host", "path", "method", "header", "kept_in", "offline"];
-
 #[derive(Args, Debug)]
-struct ExplainArgs {
-    #[command(flatten)]
-    admin: AdminArgs,
-    /// The client's address
-    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["decision", "request"])]
-    ip: Option<std::net::IpAddr>,
-    /// Instead: a decision of the past, as X-Nearside-Decision and the access log name it
-    #[arg(long, value_name = "ID", conflicts_with_all = ABOUT_NOW)]
-    decision: Option<String>,
-    /// Instead: the last decision of the request with this X-Request-Id
-    #[arg(long, value_name = "ID", conflicts_with_all = ABOUT_NOW, conflicts_with = "decision")]
-    request: Option<String>,
-    /// The host asked for [default: the first host of the first route]
-    #[arg(long)]
-    host: Option<String>,
-    /// The path asked for
-    #[arg(long, default_value = "/")]
-    path: String,
-    /// The method
-    #[arg(long, default_value = "GET")]
-    method: String,
-    /// A header field sent, such as `x-canary: 1`; may be given several times
-    #[arg(long, value_name = "FIELD", value_parser = parse_field)]
-    header: Vec<String>,
-    /// The region that the client's affinity cookie names
-    #[arg(long, value_name = "REGION")]
-    kept_in: Option<String>,
-    /// Answer from the configuration files, without a running edge: no health, no measured latency
-    #[arg(long)]
-    offline: bool,
-}
-
-#[derive(Args, Debug)]
-struct WeightArgs {
-    /// The region
-    region: String,
-    /// 0 to 100; leave it out with --clear
-    #[arg(required_unless_present = "clear", value_parser = clap::value_parser!(u8).range(0..=100))]
-    weight: Option<u8>,
-    /// End the override: the table's weight counts again
-    #[arg(long, conflicts_with = "weight")]
-    clear: bool,
-    #[command(flatten)]
-    change: ChangeArgs,
-}
-
-#[derive(Args, Debug)]
-struct StateArgs {
-    /// The region
-    region: String,
-    /// Leave it out with --clear
-    #[arg(required_unless_present = "clear", value_parser = parse_state)]
-    state: Option<State>,
-    /// End the override: the table's state counts again
-    #[arg(long, conflicts_with = "state")]
-    clear: bool,
-    #[command(flatten)]
-    change: ChangeArgs,
-}
-
-#[derive(Args, Debug)]
-struct ChangeArgs {
-    /// Why; shown to whoever looks later
-    #[arg(long)]
-    reason: String,
-    /// End the override after this time, such as 30m or 2h
-    #[arg(long, value_name = "TIME")]
-    expires_in: Option<Span>,
-    #[command(flatten)]
-    conditions: ConditionArgs,
-    #[command(flatten)]
-    admin: AdminArgs,
-}
-
-/// On which conditions a change is made.
-#[derive(Args, Clone, Debug)]
-struct ConditionArgs {
-    /// Tell what it would do, and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Do it although a guard refuses, while this table version is in force, and this overlay if one is named
-    #[arg(long, value_name = "VERSION[.OVERLAY]")]
-    force: Option<Seen>,
-    /// Do it even if it cannot be kept: a restart forgets it
-    #[arg(long)]
-    volatile: bool,
-}
-
-#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 struct TablesArgs {
     #[command(subcommand)]
     command: Option<TablesCommand>,
     #[command(flatten)]
-    admin: AdminArgs,
+    look: LookArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum TablesCommand {
     /// List the published tables, newest first (what `tables` alone does)
-    List(AdminArgs),
+    List(LookArgs),
     /// Print a published table as it was written
     Show {
         /// Its version
@@ -291,21 +233,6 @@ enum TablesCommand {
     },
 }
 
-fn parse_field(text: &str) -> Result<String, String> {
-    let is_field = text.split_once(':').is_some_and(|(name, _)| !name.trim().is_empty());
-    if is_field {
-        Ok(text.to_owned())
-    } else {
-        Err("a field is a name, a colon and a value: x-canary: 1".to_owned())
-    }
-}
-
-fn parse_state(text: &str) -> Result<State, String> {
-    let states = [State::Active, State::Standby, State::Drain, State::Off];
-    let found = states.into_iter().find(|state| state.as_str() == text);
-    found.ok_or_else(|| "a state is active, standby, drain or off".to_owned())
-}
-
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
@@ -314,25 +241,49 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Regions(args) => regions::list(&args),
-        Command::Weight(args) => regions::weight(&args),
-        Command::State(args) => regions::state(&args),
+        Command::Health(args) => health::health(&args),
+        Command::Overrides(args) => overrides::overrides(&args),
+        Command::Weight(args) => overriding::weight(&args),
+        Command::State(args) => overriding::state(&args),
+        Command::Drain(args) => overriding::drain(&args),
+        Command::Undrain(args) => overriding::undrain(&args),
+        Command::Drill(args) => drill::drill(&args),
         Command::Tables(args) => tables::tables(&args),
+        Command::Audit(args) => audit::audit(&args),
         Command::Token(args) => token::token(&args),
         Command::Ready(configured) => ready::ready(&configured.file()),
         Command::Reference { page } => reference::reference(page),
+        Command::Completions { shell } => completions::completions(shell),
     }
 }
 
 /// Prints to standard output; whoever closed it wants no more.
 pub(crate) fn say(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = print(text);
 }
 
 /// Prints to standard error.
 pub(crate) fn complain(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", terminal::harmless(text));
+}
+
+/// Prints a JSON document.
+fn say_json(text: &str) {
+    let _ = print(&terminal::harmless_json(text));
+}
+
+/// Prints to standard output, unless that is closed.
+fn print(text: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{}", terminal::harmless(text))
+}
+
+/// Prints a text of somebody else's as it is; what a terminal would obey is shown there.
+fn hand_over(text: &str) {
+    let mut output = io::stdout();
+    let _ = match output.is_terminal() {
+        true => print(text.trim_end()),
+        false => output.write_all(text.as_bytes()).and_then(|()| output.flush()),
+    };
 }
 
 /// Reads a configuration, or says what is wrong with it.
@@ -341,17 +292,6 @@ fn configuration(file: &Path) -> Result<crate::config::Settings, ExitCode> {
         findings.iter().for_each(|finding| complain(&finding.to_string()));
         ExitCode::from(1)
     })
-}
-
-/// A table for people: no frame, columns two spaces apart.
-fn columns(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(header.iter().copied());
-    for row in rows {
-        table.add_row(row);
-    }
-    let trimmed: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    trimmed.join("\n")
 }
 
 #[cfg(test)]

@@ -1,74 +1,15 @@
-//! `nearside regions`, `weight` and `state`.
+//! `nearside regions`: every region, configured, overridden and observed.
 
 use std::process::ExitCode;
 
-use control::admin::{Carried, Layer, Region, Regions};
-use control::share::Basis;
-use http::Method;
-use serde_json::{Value, json};
+use control::admin::{Layer, Region, Regions};
 
-use super::admin::{Api, quoted};
-use super::conditions::{Outcome, told};
-use super::{AdminArgs, ChangeArgs, Output, StateArgs, WeightArgs, columns, say};
+use super::look::{LookArgs, look};
+use super::preview::basis;
+use super::sheet::{columns, folded};
 
-pub(super) fn list(args: &AdminArgs) -> ExitCode {
-    let api = match Api::of(args) {
-        Ok(api) => api,
-        Err(code) => return code,
-    };
-    match api.json::<Regions>(Method::GET, "/v1/regions", Vec::new()) {
-        Ok((_, text)) if args.output == Output::Json => say(&text),
-        Ok((regions, _)) => say(&table(&regions)),
-        Err(failure) => return failure.report(),
-    }
-    ExitCode::SUCCESS
-}
-
-pub(super) fn weight(args: &WeightArgs) -> ExitCode {
-    change(&args.region, "weight", &json!(args.weight), &args.change)
-}
-
-pub(super) fn state(args: &StateArgs) -> ExitCode {
-    change(&args.region, "state", &json!(args.state), &args.change)
-}
-
-fn change(region: &str, key: &str, value: &Value, change: &ChangeArgs) -> ExitCode {
-    let api = match Api::of(&change.admin) {
-        Ok(api) => api,
-        Err(code) => return code,
-    };
-    let mut body = json!({ key: value, "reason": change.reason });
-    if let Some(span) = change.expires_in {
-        body["expires_in"] = json!(span.to_string());
-    }
-    let path = format!("/v1/regions/{}", quoted(region));
-    let outcome = change.conditions.call(&api, Method::PATCH, &path, body.to_string().into_bytes());
-    match outcome {
-        Ok(Outcome::<Carried<Value>>::Told(_, text) | Outcome::Done(_, text)) if is_json(&change.admin) => {
-            say(&text);
-        }
-        Ok(Outcome::Told(effect, _)) => say(&told(&effect)),
-        Ok(Outcome::Done(Carried { shown, note, .. }, _)) => {
-            let Ok(region) = serde_json::from_value::<Region>(shown) else {
-                say(&format!("{region}: the table does not have it; {note}"));
-                return ExitCode::SUCCESS;
-            };
-            let shown = format!(
-                "{}: weight {}, state {}, predicted share {:.1} %; in force, {note}",
-                region.name,
-                region.effective.weight,
-                region.effective.state.as_str(),
-                region.predicted_share.unwrap_or(0.0) * 100.0
-            );
-            say(&shown);
-        }
-        Err(failure) => return failure.report(),
-    }
-    ExitCode::SUCCESS
-}
-
-fn is_json(args: &AdminArgs) -> bool {
-    args.output == Output::Json
+pub(super) fn list(args: &LookArgs) -> ExitCode {
+    look(args, "/v1/regions", table)
 }
 
 fn table(regions: &Regions) -> String {
@@ -97,16 +38,14 @@ fn table(regions: &Regions) -> String {
         ]
     });
     let table = columns(&["REGION", "STATE", "WEIGHT", "L MS", "SHARE", "HEALTH", "OVERRIDE"], rows);
-    let basis = match regions.predicted_from {
-        Basis::RecentRequests(count) => format!("{count} recent requests"),
-        Basis::ClientsAtThisPop(count) => {
-            format!("{count} made-up clients at this PoP, as nobody has asked yet")
-        }
-    };
-    format!(
-        "{table}\n\n* overridden. Shares predicted from {basis}. Table {}, overlay {}, ranking {}.",
-        regions.version, regions.overlay, regions.ranking
-    )
+    let source = format!(
+        "* overridden. Shares predicted from {}. Table {}, overlay {}, ranking {}.",
+        basis(regions.predicted_from),
+        regions.version,
+        regions.overlay,
+        regions.ranking
+    );
+    format!("{table}\n\n{}", folded(&source, 0))
 }
 
 /// The health that an operator forced on a placement of the region.

@@ -5,17 +5,26 @@ use std::process::ExitCode;
 
 use control::admin::{Published, Tables};
 use http::Method;
+use serde_json::json;
 
-use super::admin::{Api, quoted};
-use super::conditions::{Outcome, told};
-use super::{AdminArgs, ConditionArgs, Output, TablesArgs, TablesCommand, columns, complain, say};
+use super::admin::Api;
+use super::call::{Call, quoted};
+use super::conditions::ConditionArgs;
+use super::look::{LookArgs, look};
+use super::sheet::columns;
+use super::{AdminArgs, Output, TablesArgs, TablesCommand, complain, hand_over, say_json};
 
 pub(super) fn tables(args: &TablesArgs) -> ExitCode {
     match &args.command {
-        None => list(&args.admin),
-        Some(TablesCommand::List(admin)) => list(admin),
-        Some(TablesCommand::Show { version, admin }) => show(*version, admin),
-        Some(TablesCommand::Diff { version, against, admin }) => diff(*version, *against, admin),
+        None => list(&args.look),
+        Some(TablesCommand::List(args)) => list(args),
+        Some(TablesCommand::Show { version, admin }) => {
+            text(*version, &format!("/v1/tables/{version}"), "text", admin)
+        }
+        Some(TablesCommand::Diff { version, against, admin }) => {
+            let against = against.map_or_else(String::new, |against| format!("?against={against}"));
+            text(*version, &format!("/v1/tables/{version}/diff{against}"), "diff", admin)
+        }
         Some(TablesCommand::Rollback { version, reason, conditions, admin }) => {
             let path = format!("/v1/tables/{version}/rollback?reason={}", quoted(reason));
             publish(&path, Vec::new(), conditions, admin)
@@ -30,77 +39,42 @@ pub(super) fn tables(args: &TablesArgs) -> ExitCode {
     }
 }
 
-fn list(args: &AdminArgs) -> ExitCode {
-    let api = match Api::of(args) {
-        Ok(api) => api,
-        Err(code) => return code,
-    };
-    match api.json::<Tables>(Method::GET, "/v1/tables", Vec::new()) {
-        Ok((_, text)) if args.output == Output::Json => say(&text),
-        Ok((tables, _)) => {
-            let rows = tables.versions.iter().map(|held| {
-                let about = &held.about;
-                let current = if about.version == tables.current { " *" } else { "" };
-                vec![
-                    format!("{}{current}", about.version),
-                    about.fingerprint.clone(),
-                    format!("{:.0}", about.published_at),
-                    about.author.clone(),
-                    about.source.clone(),
-                    about.reason.clone(),
-                ]
-            });
-            say(&columns(&["VERSION", "FINGERPRINT", "PUBLISHED", "AUTHOR", "SOURCE", "REASON"], rows));
-            say("\n* in force");
-        }
-        Err(failure) => return failure.report(),
-    }
-    ExitCode::SUCCESS
+fn list(args: &LookArgs) -> ExitCode {
+    look(args, "/v1/tables", |tables: &Tables| {
+        let rows = tables.versions.iter().map(|held| {
+            let about = &held.about;
+            let current = if about.version == tables.current { " *" } else { "" };
+            vec![
+                format!("{}{current}", about.version),
+                about.fingerprint.clone(),
+                format!("{:.0}", about.published_at),
+                about.author.clone(),
+                about.source.clone(),
+                about.reason.clone(),
+            ]
+        });
+        let header = ["VERSION", "FINGERPRINT", "PUBLISHED", "AUTHOR", "SOURCE", "REASON"];
+        format!("{}\n\n* in force", columns(&header, rows))
+    })
 }
 
-fn show(version: u64, args: &AdminArgs) -> ExitCode {
+/// Prints a text of a version, under a name where it is for programs.
+fn text(version: u64, path: &str, name: &str, args: &AdminArgs) -> ExitCode {
     let api = match Api::of(args) {
         Ok(api) => api,
         Err(code) => return code,
     };
-    match api.text(Method::GET, &format!("/v1/tables/{version}"), Vec::new()) {
-        Ok(text) => say(text.trim_end()),
-        Err(failure) => return failure.report(),
-    }
-    ExitCode::SUCCESS
-}
-
-fn diff(version: u64, against: Option<u64>, args: &AdminArgs) -> ExitCode {
-    let api = match Api::of(args) {
-        Ok(api) => api,
-        Err(code) => return code,
-    };
-    let against = against.map_or_else(String::new, |against| format!("?against={against}"));
-    match api.text(Method::GET, &format!("/v1/tables/{version}/diff{against}"), Vec::new()) {
-        Ok(text) => say(text.trim_end()),
-        Err(failure) => return failure.report(),
+    match (api.text(&Call::get(path)), args.output) {
+        (Ok(text), Output::Json) => say_json(&json!({ "version": version, name: text }).to_string()),
+        (Ok(text), Output::Table) => hand_over(&text),
+        (Err(failure), _) => return failure.report(),
     }
     ExitCode::SUCCESS
 }
 
 fn publish(path: &str, text: Vec<u8>, conditions: &ConditionArgs, args: &AdminArgs) -> ExitCode {
-    let api = match Api::of(args) {
-        Ok(api) => api,
-        Err(code) => return code,
-    };
-    match conditions.call(&api, Method::POST, path, text) {
-        Ok(Outcome::<Published>::Told(_, text) | Outcome::Done(_, text)) if args.output == Output::Json => {
-            say(&text);
-        }
-        Ok(Outcome::Told(effect, _)) => say(&told(&effect)),
-        Ok(Outcome::Done(published, _)) => {
-            let about = published.about;
-            say(&format!(
-                "version {} ({}) is in force; {}",
-                about.version, about.fingerprint, published.note
-            ));
-        }
-        Err(failure) => return failure.report(),
-    }
-    ExitCode::SUCCESS
+    let call = Call::change(Method::POST, path, text).patiently();
+    conditions.carry_out(args, call, |Published { about, note, .. }: Published| {
+        format!("version {} ({}) is in force; {note}", about.version, about.fingerprint)
+    })
 }

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use steer::Span;
 
 use super::check::table;
-use super::{Configured, Output, columns, complain, configuration, say};
+use super::sheet::columns;
+use super::{Configured, Output, complain, configuration, say, say_json};
 use crate::config::Settings;
 
 /// The longest that a token may last: longer ones are kept for ever and forgotten.
@@ -115,7 +116,7 @@ fn list(settings: &Settings, output: Output) -> Result<(), ExitCode> {
     let tokens = read_tokens(&settings.admin.tokens_file).map_err(failed)?;
     if output == Output::Json {
         let text = serde_json::to_string_pretty(&tokens.entries).expect("texts and times");
-        say(&text);
+        say_json(&text);
         return Ok(());
     }
     let now = Timestamp::now();

@@ -1,0 +1,110 @@
+//! `nearside drill`: a region that looks dead to a part of the clients, on purpose and for a while.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use control::admin::{Carried, Drilled};
+use control::drill::Drill;
+use http::Method;
+use serde_json::json;
+use steer::Span;
+
+use super::call::{Call, quoted};
+use super::conditions::ConditionArgs;
+use super::look::{LookArgs, look};
+use super::sheet::folded;
+use super::{AdminArgs, terminal};
+
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct DrillArgs {
+    #[command(subcommand)]
+    command: Option<DrillCommand>,
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum DrillCommand {
+    /// Show the drill that runs (what `drill` alone does)
+    Show(LookArgs),
+    /// Make a region look dead to a part of the clients, for a while
+    Begin(BeginArgs),
+    /// End the drill that runs, without asking: that only gives back
+    End(EndArgs),
+}
+
+#[derive(Args, Debug)]
+struct BeginArgs {
+    /// The region
+    region: String,
+    /// To this percentage of the clients: 0.01 to 100
+    #[arg(long, value_parser = parse_percent)]
+    percent: f64,
+    /// For how long, such as 5m; it ends by itself
+    #[arg(long = "for", value_name = "TIME")]
+    lasts: Span,
+    /// Why; shown to whoever looks later
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    conditions: ConditionArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Args, Debug)]
+struct EndArgs {
+    /// Why; shown to whoever looks later
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    conditions: ConditionArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+pub(super) fn drill(args: &DrillArgs) -> ExitCode {
+    match &args.command {
+        None => show(&args.look),
+        Some(DrillCommand::Show(args)) => show(args),
+        Some(DrillCommand::Begin(args)) => begin(args),
+        Some(DrillCommand::End(args)) => end(args),
+    }
+}
+
+fn show(args: &LookArgs) -> ExitCode {
+    look(args, "/v1/drill", |Drilled { drill }: &Drilled| match drill {
+        None => "No drill runs.".to_owned(),
+        Some(drill) => {
+            let told = format!("{}, by {}: {}", told(drill), drill.author, drill.reason);
+            folded(&terminal::one_line(&told), 0)
+        }
+    })
+}
+
+fn begin(args: &BeginArgs) -> ExitCode {
+    let BeginArgs { region, percent, lasts, reason, conditions, admin } = args;
+    let body = json!({ "region": region, "percent": percent, "for": lasts, "reason": reason });
+    let call = Call::change(Method::POST, "/v1/drill", body.to_string().into_bytes());
+    conditions.carry_out(admin, call, |Carried { shown: Drilled { drill }, note, .. }| {
+        let drill = drill.as_ref().map_or_else(|| "the drill is over".to_owned(), told);
+        format!("{drill}; in force, {note}")
+    })
+}
+
+fn end(args: &EndArgs) -> ExitCode {
+    let path = format!("/v1/drill?reason={}", quoted(&args.reason));
+    let call = Call::change(Method::DELETE, path, Vec::new());
+    args.conditions.carry_out_unasked(&args.admin, call, |_: Carried<Drilled>| "The drill is over.".to_owned())
+}
+
+fn told(drill: &Drill) -> String {
+    let Drill { region, percent, since, ends_at, .. } = drill;
+    format!("{region} looks dead to {percent} % of the clients from {since:.0} until {ends_at:.0}")
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse().ok().filter(|percent| (0.01..=100.0).contains(percent));
+    percent.ok_or_else(|| "a drill hits from 0.01 to 100 percent of the clients".to_owned())
+}

@@ -1,0 +1,122 @@
+//! What a change would do, for people.
+
+use control::admin::Told;
+use control::changes::Seen;
+use control::effect::ShareChange;
+use control::share::Basis;
+
+use super::sheet::{columns_within, folded_within};
+use super::terminal;
+
+/// The regions whose share changes, and what a guard says; `force` is whose guard is overruled.
+pub(super) fn told(told: &Told, force: Option<Seen>, width: Option<u16>) -> String {
+    let effect = &told.effect;
+    let (moved, kept): (Vec<&ShareChange>, Vec<&ShareChange>) =
+        effect.shares.iter().partition(|share| is_moved(share));
+    let rows = moved.iter().map(|share| {
+        vec![share.region.clone(), percent(share.before), percent(share.after), difference(share)]
+    });
+    let mut text = match moved.is_empty() {
+        true => String::new(),
+        false => columns_within(width, &["REGION", "SHARE NOW", "THEN", "CHANGE"], rows) + "\n\n",
+    };
+    let others = match (moved.len(), kept.len()) {
+        (0, _) => "No region's share changes.".to_owned(),
+        (_, 0) => String::new(),
+        (_, 1) => "One other region keeps its share.".to_owned(),
+        (_, count) => format!("{count} other regions keep their shares."),
+    };
+    let source = format!("Shares at the end of every ramp, predicted from {}.", basis(effect.predicted_from));
+    text += &folded_within(width, format!("{others} {source}").trim(), 0);
+    for violation in &effect.violations {
+        let says = if force.is_some() { "A guard is overruled" } else { "A guard refuses it" };
+        let told = format!("{says}: {violation}");
+        text += &format!("\n{}", folded_within(width, &terminal::one_line(&told), 2));
+    }
+    if !effect.violations.is_empty() && force.is_none() {
+        text += &format!("\nIf that is meant: --force {}", seen(told));
+    }
+    text
+}
+
+/// What was in force when it was looked at.
+pub(super) const fn seen(told: &Told) -> Seen {
+    Seen { version: told.version, overlay: Some(told.overlay) }
+}
+
+/// What predicted shares come from, in words.
+pub(super) fn basis(basis: Basis) -> String {
+    match basis {
+        Basis::RecentRequests(count) => format!("{count} recent requests"),
+        Basis::ClientsAtThisPop(count) => {
+            format!("{count} made-up clients at this PoP, as nobody has asked yet")
+        }
+    }
+}
+
+/// Whether it would be shown as another number, or comes or goes.
+fn is_moved(share: &ShareChange) -> bool {
+    percent(share.before) != percent(share.after)
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
+
+fn difference(share: &ShareChange) -> String {
+    let points = (share.after.unwrap_or_default() - share.before.unwrap_or_default()) * 100.0;
+    format!("{points:+.1}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control::effect::Effect;
+    use steer::guard::Violation;
+
+    fn effect(shares: &[(&str, Option<f64>, Option<f64>)], violations: Vec<Violation>) -> Told {
+        let shares = shares.iter().map(|(region, before, after)| ShareChange {
+            region: (*region).to_owned(),
+            before: *before,
+            after: *after,
+        });
+        let effect =
+            Effect { predicted_from: Basis::RecentRequests(812), shares: shares.collect(), violations };
+        Told { dry_run: true, version: 3, overlay: 7, effect }
+    }
+
+    #[test]
+    fn what_changes_is_told_and_the_rest_counted() {
+        let shares = [
+            ("eu", Some(0.5), Some(0.25)),
+            ("us", Some(0.5), Some(0.75)),
+            ("ap", Some(0.0), Some(0.0001)),
+            ("new", None, Some(0.0)),
+        ];
+        let text = told(&effect(&shares, Vec::new()), None, None);
+        assert_eq!(
+            text,
+            " REGION  SHARE NOW  THEN    CHANGE\n eu      50.0 %     25.0 %  -25.0\n us      50.0 %     75.0 %  +25.0\n \
+             new     -          0.0 %   +0.0\n\nOne other region keeps its share. Shares at the end of every ramp, \
+             predicted from 812 recent requests."
+        );
+        let nothing = told(&effect(&shares[2..3], Vec::new()), None, Some(60));
+        assert!(nothing.starts_with("No region's share changes."), "{nothing}");
+    }
+
+    #[test]
+    fn a_guard_says_how_it_is_overruled() {
+        let halved = Violation::MoreThanHalf {
+            pool: "app".to_owned(),
+            routes: vec!["all".to_owned()],
+            more_routes: 0,
+            before: 200.0,
+            after: 50.0,
+        };
+        let change = effect(&[("eu", Some(1.0), Some(0.0))], vec![halved]);
+        let text = told(&change, None, None);
+        assert!(text.contains("A guard refuses it: route all (pool app)") && text.ends_with("--force 3.7"), "{text}");
+        let text = told(&change, Some(Seen::table(3)), None);
+        assert!(text.contains("overruled: route all (pool app)") && !text.contains("--force"), "{text}");
+    }
+}
