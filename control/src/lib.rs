@@ -11,6 +11,7 @@
 //! - [`uplink`]: whether this edge doubts its own way out.
 //! - [`changes`]: how a change becomes what is in force. [`journal`]: changes on disk, before they are.
 //! - [`explain`], [`share`]: questions about decisions, answered by the decision itself. [`effect`]: what a change would do.
+//! - [`trial`]: changes under watch, taken back when they do harm. [`traffic`]: what requests come to.
 //! - [`layers`]: what is configured, overridden and observed, and which of them decides.
 //! - [`access`]: who may do what. [`admin`]: the API. [`watch`]: files that change. [`clock`]: the real time.
 
@@ -30,6 +31,8 @@ pub mod overlay;
 pub mod publisher;
 pub mod share;
 pub mod snapshot;
+pub mod traffic;
+pub mod trial;
 pub mod uplink;
 pub mod version;
 pub mod vitals;

@@ -14,7 +14,7 @@
 //!   states and weights with overrides, published latencies, observed health. [`ramp`]: a weight on its way. [`drill`]: a
 //!   region that looks dead to some.
 //! - [`mod@decide`]: the decision, with [`score`] (what a candidate costs) and [`plan`] (their order). [`trace`]: why. [`pick`]: the origin. [`choice`]: both, for the first attempt and for those after it. [`attempt`], [`retry`], [`budget`]: what
-//!   follows a failure. [`guard`]: what a change would take away. [`usual`]: how long answers usually take.
+//!   follows a failure. [`guard`]: what a change would take away. [`trial`]: whether it has made answers worse. [`usual`]: how long answers usually take.
 //! - [`health`], [`estimate`], [`ewma`]: the state machines that turn events and samples into those inputs.
 //!
 //! Left out: doing anything. This crate decides; the proxy performs.
@@ -50,6 +50,7 @@ pub mod signals;
 pub mod spec;
 pub mod table;
 pub mod trace;
+pub mod trial;
 pub mod usual;
 
 mod compile;

@@ -50,7 +50,7 @@ async fn each_role_may_what_it_may() {
         ("local", edge.admin.token.clone()),
     ];
     // What is called; and how viewer, scoped operator, operator, admin and the first token are answered.
-    let calls: [(Method, &str, &str, [u16; 5]); 9] = [
+    let calls: [(Method, &str, &str, [u16; 5]); 11] = [
         (Method::GET, "/v1/regions", "", [200; 5]),
         (Method::GET, "/v1/regions/eu-east", "", [200; 5]),
         (Method::GET, "/v1/tables", "", [200; 5]),
@@ -60,6 +60,8 @@ async fn each_role_may_what_it_may() {
         (Method::PATCH, "/v1/regions/mars", PATCH, [403, 403, 404, 404, 404]),
         (Method::POST, "/v1/tables?reason=test", &next, [403, 403, 403, 200, 200]),
         (Method::DELETE, "/v1/regions/eu-west", "", [403, 405, 405, 405, 405]),
+        (Method::GET, "/v1/watches", "", [200; 5]),
+        (Method::DELETE, "/v1/watches/9?reason=test", "", [403, 404, 404, 404, 404]),
     ];
     for (method, path, body, expected) in calls {
         for ((who, secret), expected) in callers.iter().zip(expected) {

@@ -234,7 +234,12 @@ async fn tables_are_given_to_programs_as_well() {
     assert!(said.starts_with("version 3 ("), "{said}");
     assert_eq!(operator.json(&["tables"])["current"], 3);
     let misplaced = operator.run(&["tables", "-o", "json", "show", "2"]);
-    assert_eq!(misplaced.code, Some(2), "an option that would be lost is not taken: {}", misplaced.complained);
+    assert_eq!(
+        misplaced.code,
+        Some(2),
+        "an option that would be lost is not taken: {}",
+        misplaced.complained
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -371,7 +376,12 @@ async fn an_edge_that_says_nothing_is_not_waited_for_for_ever() {
     let operator = Operator::of(&edge).through(&silent.local_addr().unwrap().to_string());
     let begun = std::time::Instant::now();
     let ended = tokio::task::spawn_blocking(move || operator.run(&["regions"])).await.unwrap();
-    assert_eq!((ended.code, ended.complained.contains("within 10 s")), (Some(1), true), "{}", ended.complained);
+    assert_eq!(
+        (ended.code, ended.complained.contains("within 10 s")),
+        (Some(1), true),
+        "{}",
+        ended.complained
+    );
     assert!((9.0..25.0).contains(&begun.elapsed().as_secs_f64()));
     assert_eq!(edge.admin.json(Method::GET, "/v1/drill", "").await.0, 200);
 }

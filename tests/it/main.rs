@@ -43,6 +43,7 @@ mod timeouts;
 mod tls;
 mod tracing;
 mod travel;
+mod trials;
 mod uplink;
 
 use testkit::{Edge, EdgeBuilder, Origin, table};

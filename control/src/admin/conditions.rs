@@ -5,9 +5,11 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
 use serde::Deserialize;
+use steer::Span;
 
 use super::problem::Problem;
 use crate::changes::{NotSeen, Seen};
+use crate::trial::{Guard, MAX_WATCH, MIN_WATCH, Watch};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest key, in bytes.
@@ -26,6 +28,8 @@ pub(super) struct Conditions {
     pub(super) expects: Option<Seen>,
     pub(super) key: Option<String>,
     pub(super) reason: Option<String>,
+    /// How it is watched.
+    pub(super) watch: Option<Watch>,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +40,8 @@ struct Said {
     shares: Option<String>,
     force: Option<String>,
     reason: Option<String>,
+    watch: Option<String>,
+    guard: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Conditions {
@@ -54,6 +60,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
             expects: expected(parts)?,
             key: key(parts)?,
             reason: said.reason,
+            watch: watch(said.watch.as_deref(), said.guard.as_deref())?,
         })
     }
 }
@@ -89,6 +96,29 @@ fn forced(text: &str) -> Result<Seen, Problem> {
     text.parse().map_err(|not: NotSeen| {
         Problem::field("bad-query", "force", not.to_string(), serde_json::json!("?force=12.7"))
     })
+}
+
+/// How long a change is watched, and what it may not do meanwhile.
+fn watch(lasts: Option<&str>, guards: Option<&str>) -> Result<Option<Watch>, Problem> {
+    let example = || serde_json::json!("?watch=60s&guard=error_rate=1%25");
+    let Some(lasts) = lasts else {
+        let detail = "a guard needs to know how long it watches; a drill's stands in the body";
+        return guards.map_or(Ok(None), |_| Err(Problem::field("bad-watch", "watch", detail, example())));
+    };
+    let bounds = format!("a change is watched for {MIN_WATCH} to {MAX_WATCH}");
+    let lasts = lasts.parse::<Span>().map_err(|error| error.to_string());
+    let lasts = lasts.and_then(|lasts| match (MIN_WATCH..=MAX_WATCH).contains(&lasts) {
+        true => Ok(lasts),
+        false => Err(bounds),
+    });
+    let lasts = lasts.map_err(|detail| Problem::field("bad-watch", "watch", detail, example()))?;
+    let guards = guards.map_or_else(|| Ok(vec![Guard::USUAL]), |guards| sound_guards(guards, example()))?;
+    Ok(Some(Watch { lasts, guards }))
+}
+
+/// Guards, if they are.
+pub(super) fn sound_guards(guards: &str, example: serde_json::Value) -> Result<Vec<Guard>, Problem> {
+    Guard::list(guards).map_err(|error| Problem::field("bad-watch", "guard", error.to_string(), example))
 }
 
 /// `"12"` or `"12.7"`, as answers are tagged. Several, or any at all, are no condition that a careful writer means.

@@ -9,13 +9,17 @@ use serde_json::{Value, json};
 use steer::Span;
 
 use super::Shared;
-use super::conditions::{Conditions, sound_reason};
+use super::conditions::{Conditions, sound_guards, sound_reason};
 use super::extract::Body;
 use super::orders::carry_out;
 use super::problem::Problem;
 use crate::access::{Action, Caller};
 use crate::changes::{Made, What};
 use crate::drill::{Drill, DrillDraft};
+use crate::trial::{Guard, Watch};
+
+/// Said instead of a guard by whoever wants none.
+const NO_GUARD: &str = "off";
 
 /// The drill that runs.
 #[derive(Debug, Deserialize, Serialize)]
@@ -38,10 +42,19 @@ pub(super) struct Wanted {
     /// Why.
     #[serde(default)]
     reason: String,
+    /// What ends it before its time, `off` for nothing.
+    #[serde(default)]
+    guard: Option<String>,
 }
 
 pub(super) fn example() -> Value {
     json!({"region": "eu-west", "percent": 10, "for": "5m", "reason": "is us-east warm enough?"})
+}
+
+fn guarded_example() -> Value {
+    let mut example = example();
+    example["guard"] = json!("error_rate=+1%");
+    example
 }
 
 pub(super) async fn show(State(admin): Shared) -> Json<Drilled> {
@@ -52,10 +65,20 @@ pub(super) async fn show(State(admin): Shared) -> Json<Drilled> {
 pub(super) async fn begin(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
-    conditions: Conditions,
+    mut conditions: Conditions,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Wanted { region, percent, lasts, reason } = body.read(example)?;
+    let Wanted { region, percent, lasts, reason, guard } = body.read(example)?;
+    if conditions.watch.is_some() {
+        let detail = "a drill is watched as long as it lasts: its guard stands in the body";
+        return Err(Problem::field("bad-watch", "watch", detail, guarded_example()));
+    }
+    let guards = match guard.as_deref() {
+        Some(NO_GUARD) => None,
+        Some(guards) => Some(sound_guards(guards, guarded_example())?),
+        None => Some(vec![Guard::of_drill(percent)]),
+    };
+    conditions.watch = guards.map(|guards| Watch { lasts, guards });
     let reason = sound_reason(&reason)?;
     let action = Action::Drill { region: &region.clone() };
     let draft = DrillDraft { region, percent, lasts, author: caller.name.clone(), reason: reason.clone() };

@@ -14,8 +14,10 @@
 //! GET   /v1/tables/{version}/diff ?against=  what has changed since the one before, or another
 //! POST  /v1/tables/{version}/rollback   ?reason=   publish it again, as a new version
 //! GET   /v1/drill                 the drill that runs
-//! POST  /v1/drill                 {region, percent, for, reason}; one at a time
+//! POST  /v1/drill                 {region, percent, for, reason, guard}; one at a time, watched unless the guard is "off"
 //! DELETE /v1/drill                ?reason=   end it
+//! GET   /v1/watches               the change under watch, and the last ones
+//! DELETE /v1/watches/{number}     ?reason=   end the watch; the change stays
 //! GET   /v1/audit                 ?after= &last=   who changed what, when and why
 //! ```
 //! What calls that change something may say besides:
@@ -23,6 +25,8 @@
 //! ?dry_run=1          tell what it would do, and do nothing
 //! ?force=12.7         do it although a guard refuses; table version 12 is in force, and overlay 7, as a refusal says; or ?force=12
 //! ?shares=1           tell what part of the traffic is predicted for the region afterwards
+//! ?watch=60s          take it back if it does harm in that time (tables and overrides; a drill always)
+//! ?guard=error_rate=1%   what harm is: error_rate, no_route, p99; a bound, or +so much more than before
 //! ?volatile=1         do it although it cannot be kept: a restart forgets it
 //! If-Match: "12"      only while table version 12 is in force; or "12.7", under the overrides of overlay 7
 //! Idempotency-Key: k  if this came before, answer as then
@@ -48,6 +52,7 @@ mod placements;
 mod problem;
 mod regions;
 mod tables;
+mod watches;
 
 use std::sync::Arc;
 
@@ -55,7 +60,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 pub use audit::{Audit, Audited};
 pub use counts::Counts;
@@ -65,6 +70,7 @@ pub use overrides::OverrideList;
 use problem::Problem;
 pub use regions::{Observed, ObservedOrigin, ObservedPlacement, Region, Regions};
 pub use tables::{Held, Published, Tables};
+pub use watches::Watches;
 
 pub use crate::layers::{Configured, Effective, LastError, Layer};
 
@@ -74,6 +80,7 @@ use crate::decisions::Decisions;
 use crate::explain::Locate;
 use crate::publisher::Publisher;
 use crate::share::Samples;
+use crate::trial::Trials;
 
 /// The largest table that is accepted, in bytes: 10,000 routes take about 2 MB.
 const MAX_TABLE_BYTES: usize = 8 << 20;
@@ -86,6 +93,8 @@ pub struct Admin {
     pub publisher: Arc<Publisher>,
     /// Where changes are ordered.
     pub changes: Changes,
+    /// Changes under watch.
+    pub trials: Arc<Trials>,
     /// What predicted shares come from.
     pub samples: Arc<Samples>,
     /// The last decisions, to be explained.
@@ -121,6 +130,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/tables/{version}/diff", get(tables::diff))
         .route("/v1/tables/{version}/rollback", post(tables::rollback))
         .route("/v1/drill", get(drill::show).post(drill::begin).delete(drill::end))
+        .route("/v1/watches", get(watches::list))
+        .route("/v1/watches/{number}", delete(watches::end))
         .route("/v1/audit", get(audit::list))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(tables)
@@ -131,7 +142,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
 }
 
 async fn unknown_path() -> Problem {
-    let known = "the paths are /v1/regions, /v1/placements, /v1/overrides, /v1/explain, /v1/tables, /v1/drill and /v1/audit";
+    let known = "the paths are /v1/regions, /v1/placements, /v1/overrides, /v1/explain, /v1/tables, /v1/drill, /v1/watches and /v1/audit";
     Problem::new(StatusCode::NOT_FOUND, "unknown-path", known)
 }
 

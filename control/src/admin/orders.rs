@@ -10,21 +10,22 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use super::apart::apart;
 use super::conditions::Conditions;
-use super::overrides;
 use super::problem::Problem;
+use super::{overrides, watches};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Key, Made, Order, Refused, Seen, What};
 use crate::effect::Effect;
 use crate::journal::Digest;
 use crate::overlay::PatchRefused;
+use crate::trial::{NotWatched, Trial};
 
 /// What became of a call that wants a change.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// Nothing, as it wished: what would have.
     Told(Box<Told>),
-    /// It is in force.
-    Done(Arc<Done>),
+    /// It is in force, and perhaps watched.
+    Done(Arc<Done>, Option<Box<Trial>>),
 }
 
 /// What a change would do.
@@ -57,6 +58,9 @@ pub struct Carried<T> {
     pub anchor: Option<String>,
     /// What to know about that.
     pub note: String,
+    /// How it is watched, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Trial>,
 }
 
 const BUSY_SECONDS: &str = "1";
@@ -73,13 +77,20 @@ pub(super) async fn carry_out(
     (what, reason): (What, String),
 ) -> Result<Outcome, Problem> {
     action.map_or(Ok(()), |action| caller.may(action))?;
+    let may_be_watched =
+        matches!(what, What::Publish { .. } | What::Rollback { .. } | What::Override(_) | What::Drill(_));
+    if conditions.watch.is_some() && !may_be_watched {
+        let (detail, example) = ("this change cannot be watched", serde_json::json!("?reason=enough"));
+        return Err(Problem::field("bad-watch", "watch", detail, example));
+    }
     let key = conditions.key.map(|key| {
         // Which drill it ends is not said by the caller, and is not known any more when the order comes again.
         let said = match &what {
             What::EndDrill { .. } => "the end of a drill".to_owned(),
             other => format!("{other:?}"),
         };
-        let order = Digest::of(format!("{said} {reason:?} {:?}", conditions.force).as_bytes());
+        let watched = conditions.watch.as_ref().map_or_else(String::new, |watch| format!(" {watch:?}"));
+        let order = Digest::of(format!("{said} {reason:?} {:?}{watched}", conditions.force).as_bytes());
         Key { name: format!("{}\n{key}", caller.name), order }
     });
     let order = Order {
@@ -101,7 +112,20 @@ pub(super) async fn carry_out(
         let effect = effect.map_err(|refused| problem(admin, refused))?;
         return Ok(Outcome::Told(Box::new(Told { dry_run: true, version, overlay, effect })));
     }
-    admin.changes.submit(order).await.map(Outcome::Done).map_err(|refused| problem(admin, refused))
+    let Some(watch) = conditions.watch else {
+        let done = admin.changes.submit(order).await.map_err(|refused| problem(admin, refused))?;
+        return Ok(Outcome::Done(done, None));
+    };
+    let trials = admin.trials.clone();
+    // Not on the caller's time: if he leaves, the change is watched all the same.
+    let made = tokio::spawn(async move { trials.make(order, watch).await }).await;
+    let made =
+        made.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", error.to_string()))?;
+    match made {
+        Ok((done, trial)) => Ok(Outcome::Done(done, trial.map(Box::new))),
+        Err(NotWatched::Refused(refused)) => Err(problem(admin, refused)),
+        Err(NotWatched::Occupied(running)) => Err(watches::occupied(running.as_deref())),
+    }
 }
 
 impl Outcome {
@@ -112,7 +136,7 @@ impl Outcome {
     ) -> Result<Response, Problem> {
         match self {
             Self::Told(told) => Ok(Json(told).into_response()),
-            Self::Done(done) => {
+            Self::Done(done, watch) => {
                 let carried = Carried {
                     shown: show(&done)?,
                     overlay: done.overlay,
@@ -124,10 +148,11 @@ impl Outcome {
                         (_, None) => NOT_KEPT,
                     }
                     .to_owned(),
+                    watch: watch.map(|watch| *watch),
                 };
                 let seen = match &done.made {
                     // A table is not meant for the overrides beside it.
-                    Made::Table(_) | Made::FileRead(_) => Seen::table(done.version),
+                    Made::Table(_) | Made::FileRead(_) | Made::Watch(_) => Seen::table(done.version),
                     Made::Override(_) | Made::Drill(_) | Made::DrillEnd(_) => {
                         Seen { version: done.version, overlay: Some(done.overlay) }
                     }
@@ -170,6 +195,10 @@ fn problem(admin: &Admin, refused: Refused) -> Problem {
         Refused::Drilled(region) => {
             let detail = format!("a drill of {region:?} runs; there is one at a time");
             Problem::new(StatusCode::CONFLICT, "drilled", detail)
+        }
+        Refused::Overtaken => {
+            let detail = "what it would put back was changed again: look again, then decide";
+            Problem::new(StatusCode::PRECONDITION_FAILED, "moved", detail)
         }
         Refused::Moved { expected, current } => {
             let what = if expected.overlay.is_some() {

@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Made, Seen, What};
+use crate::trial::Trial;
 use crate::version::About;
 
 /// How long it may be looked for the smallest difference.
@@ -52,6 +53,9 @@ pub struct Published {
     pub persisted: bool,
     /// What to know about that.
     pub note: String,
+    /// How it is watched, if it is.
+    #[serde(default)]
+    pub watch: Option<Trial>,
 }
 
 pub(super) async fn list(State(admin): Shared) -> Response {

@@ -403,6 +403,7 @@ impl Unwritten {
             Made::Override(set) => Recorded::Override { set: set.clone() },
             Made::Drill(drill) => Recorded::Drill { drill: drill.clone() },
             Made::DrillEnd(drill) => Recorded::DrillEnd { drill: drill.clone() },
+            Made::Watch(watch) => Recorded::Watch { watch: watch.clone() },
         };
         let data = Line { change, key: order.key.clone(), late: false };
         let (author, role, reason) = (order.author.clone(), order.role.clone(), order.reason.clone());

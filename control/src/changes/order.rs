@@ -10,6 +10,7 @@ use crate::document::Finding;
 use crate::drill::{Drill, DrillDraft, DrillRefused};
 use crate::journal::{Digest, Stamp};
 use crate::overlay::{Change, OverridePatch, PatchRefused};
+use crate::trial::Trial;
 use crate::version::About;
 
 /// A change that somebody wants.
@@ -57,6 +58,13 @@ pub enum What {
     },
     /// An override.
     Override(OverridePatch),
+    /// Overrides as they were, unless they have changed again.
+    Restore {
+        /// What is overridden of a target.
+        from: Box<Change>,
+        /// What shall be overridden of it instead.
+        to: Box<Change>,
+    },
     /// A drill; there is one at a time.
     Drill(DrillDraft),
     /// The end of the drill that runs.
@@ -64,6 +72,8 @@ pub enum What {
         /// Of which region it is, as far as whoever orders it has seen; another one does not end.
         region: Option<String>,
     },
+    /// Nothing but a note of how a change under watch stands.
+    Watch(Box<Trial>),
 }
 
 impl What {
@@ -71,9 +81,13 @@ impl What {
     /// and a table that is read again is the same.
     pub(super) fn is_new_beside(&self, in_force: &str) -> bool {
         match self {
-            Self::Publish { is_file: true, .. } | Self::FileRead { .. } => false,
+            Self::Publish { is_file: true, .. } | Self::FileRead { .. } | Self::Watch(_) => false,
             Self::Publish { text, .. } => text != in_force,
-            Self::Rollback { .. } | Self::Override(_) | Self::Drill(_) | Self::EndDrill { .. } => true,
+            Self::Rollback { .. }
+            | Self::Override(_)
+            | Self::Restore { .. }
+            | Self::Drill(_)
+            | Self::EndDrill { .. } => true,
         }
     }
 }
@@ -119,6 +133,8 @@ pub enum Made {
     DrillEnd(Arc<Drill>),
     /// A table's file with this fingerprint was read.
     FileRead(String),
+    /// A change under watch stands so.
+    Watch(Box<Trial>),
 }
 
 /// Why an order is not carried out.
@@ -136,6 +152,8 @@ pub enum Refused {
     NoDrill,
     /// A drill of that region runs already.
     Drilled(String),
+    /// What it would restore was changed again.
+    Overtaken,
     /// Something else is in force than the order expects, or forces.
     Moved {
         /// What the order names.

@@ -8,6 +8,7 @@ use super::order::{Done, Key};
 use crate::drill::Drill;
 use crate::journal::{Digest, Record};
 use crate::overlay::{Change, Saved};
+use crate::trial::Trial;
 use crate::version::About;
 
 /// What a line of the journal says, beside who wrote it, when and why.
@@ -58,6 +59,11 @@ pub enum Recorded {
     DrillEnd {
         /// Which.
         drill: Arc<Drill>,
+    },
+    /// A change came under watch, or its watch was over. A restart ends it.
+    Watch {
+        /// How it stands.
+        watch: Box<Trial>,
     },
 }
 

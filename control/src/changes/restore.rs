@@ -62,6 +62,7 @@ pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
             // A process that has just started does not play dead.
             Recorded::Drill { drill } => Made::Drill(drill),
             Recorded::DrillEnd { drill } => Made::DrillEnd(drill),
+            Recorded::Watch { watch } => Made::Watch(watch),
         };
         if let Some(key) = data.key {
             let version = boot.last_version();

@@ -80,6 +80,11 @@ impl<'a> Staged<'a> {
                 let change = Box::new(change);
                 Ok((Step::Override(change.clone()), Made::Override(change)))
             }
+            What::Restore { from, to } if *self.last.overlay.of(&from.target) == from.overrides => {
+                Ok((Step::Override(to.clone()), Made::Override(to.clone())))
+            }
+            What::Restore { .. } => Err(Refused::Overtaken),
+            What::Watch(trial) => Ok((Step::Nothing, Made::Watch(trial.clone()))),
             What::Drill(draft) => match &self.last.drill {
                 Some(running) => Err(Refused::Drilled(running.region.clone())),
                 None => {

@@ -165,8 +165,7 @@ impl Api {
             Ok(Err(Failure::Unanswered(_))) if call.key.is_some() => match once().await.flatten() {
                 // Whatever it says of the second time, it may have done it the first time.
                 Err(
-                    again @ (Failure::Unreachable(_)
-                    | Failure::Refused(StatusCode::SERVICE_UNAVAILABLE, _)),
+                    again @ (Failure::Unreachable(_) | Failure::Refused(StatusCode::SERVICE_UNAVAILABLE, _)),
                 ) => Err(Failure::Unanswered(again.to_string())),
                 answer => answer,
             },
@@ -217,6 +216,8 @@ impl Api {
         if let Some(key) = &call.key {
             request = request.header("idempotency-key", key);
         }
-        request.body(Full::new(Bytes::from(call.body.clone()))).map_err(|error| Failure::Garbled(error.to_string()))
+        request
+            .body(Full::new(Bytes::from(call.body.clone())))
+            .map_err(|error| Failure::Garbled(error.to_string()))
     }
 }

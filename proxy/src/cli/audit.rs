@@ -79,10 +79,8 @@ pub(super) fn audit(args: &AuditArgs) -> ExitCode {
     if let Some(AuditCommand::Verify(args)) = &args.command {
         return verify(args);
     }
-    let said = [
-        args.after.map(|after| format!("after={after}")),
-        args.last.map(|last| format!("last={last}")),
-    ];
+    let said =
+        [args.after.map(|after| format!("after={after}")), args.last.map(|last| format!("last={last}"))];
     let said: Vec<String> = said.into_iter().flatten().collect();
     let path = format!("/v1/audit?{}", said.join("&"));
     if args.follow { follow(&args.look.admin, &path) } else { look(&args.look, &path, table) }
@@ -161,13 +159,19 @@ impl Line {
 
     fn what(&self) -> String {
         let what = match self.change.as_str() {
-            "table" => self.of("about").map(|about: About| format!("table {} from {}", about.version, about.source)),
+            "table" => {
+                self.of("about").map(|about: About| format!("table {} from {}", about.version, about.source))
+            }
             "file-read" => Some("the table's file was read, and nothing came of it".to_owned()),
-            "override" => Change::deserialize(Value::Object(self.more.clone())).ok().map(|change| overridden(&change)),
+            "override" => {
+                Change::deserialize(Value::Object(self.more.clone())).ok().map(|change| overridden(&change))
+            }
             "drill" => self.of("drill").map(|drill: Drill| {
                 format!("drill of {}: {} % until {:.0}", drill.region, drill.percent, drill.ends_at)
             }),
-            "drill-end" => self.of("drill").map(|drill: Drill| format!("the drill of {} ended", drill.region)),
+            "drill-end" => {
+                self.of("drill").map(|drill: Drill| format!("the drill of {} ended", drill.region))
+            }
             _ => None,
         };
         let what = what.unwrap_or_else(|| self.change.clone());
@@ -215,14 +219,19 @@ mod tests {
     #[test]
     fn a_change_that_this_version_does_not_know_is_told_by_its_name() {
         let line = line(&json!({"change": "teleport", "late": true}));
-        assert_eq!(line.sentence(), "7  2026-03-01T03:00:00Z  ann (operator)  teleport (written late): new\\nrelease");
+        assert_eq!(
+            line.sentence(),
+            "7  2026-03-01T03:00:00Z  ann (operator)  teleport (written late): new\\nrelease"
+        );
     }
 
     #[test]
     fn an_override_is_told_with_all_that_holds_since() {
         let weight = json!({"value": 25, "author": "ann", "reason": "x", "since": "2026-03-01T03:00:00Z", "expires_at": null});
         let change = |overrides: &Value| {
-            line(&json!({"change": "override", "target": {"placement": {"pool": "app", "region": "eu"}}, "overrides": overrides}))
+            line(
+                &json!({"change": "override", "target": {"placement": {"pool": "app", "region": "eu"}}, "overrides": overrides}),
+            )
         };
         assert_eq!(change(&json!({"weight": weight})).what(), "app/eu: weight 25");
         assert_eq!(change(&json!({})).what(), "app/eu: no override");

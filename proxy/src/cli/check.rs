@@ -38,7 +38,9 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         findings.extend(files(&file.display().to_string(), settings));
     }
     match args.output {
-        Output::Json => say_json(&serde_json::to_string_pretty(&findings).expect("findings are text and numbers")),
+        Output::Json => {
+            say_json(&serde_json::to_string_pretty(&findings).expect("findings are text and numbers"))
+        }
         Output::Table => findings.iter().for_each(|finding| complain(&finding.to_string())),
     }
     if !findings.is_empty() {

@@ -96,7 +96,8 @@ fn begin(args: &BeginArgs) -> ExitCode {
 fn end(args: &EndArgs) -> ExitCode {
     let path = format!("/v1/drill?reason={}", quoted(&args.reason));
     let call = Call::change(Method::DELETE, path, Vec::new());
-    args.conditions.carry_out_unasked(&args.admin, call, |_: Carried<Drilled>| "The drill is over.".to_owned())
+    args.conditions
+        .carry_out_unasked(&args.admin, call, |_: Carried<Drilled>| "The drill is over.".to_owned())
 }
 
 fn told(drill: &Drill) -> String {

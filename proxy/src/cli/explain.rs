@@ -69,7 +69,9 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     };
     match args.admin.output {
         Output::Json => {
-            say_json(&serde_json::to_string_pretty(&explanation).expect("an explanation is text and numbers"));
+            say_json(
+                &serde_json::to_string_pretty(&explanation).expect("an explanation is text and numbers"),
+            );
         }
         Output::Table => say(&tell(&explanation)),
     }
@@ -82,9 +84,8 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
 
 /// Asks the edge that decided it; nobody else knows.
 fn past(args: &ExplainArgs, path: &str) -> Result<(Explanation, Option<String>), ExitCode> {
-    let (explanation, _) = Api::of(&args.admin)?
-        .json::<Explanation>(&Call::get(path))
-        .map_err(|failure| failure.report())?;
+    let (explanation, _) =
+        Api::of(&args.admin)?.json::<Explanation>(&Call::get(path)).map_err(|failure| failure.report())?;
     let is_at_fault = explanation.past.as_ref().is_some_and(|past| !past.agrees);
     let note = is_at_fault.then(|| {
         "FAULT: taken again, this decision is another one. That must not happen: please report it, with --output json".to_owned()

@@ -72,15 +72,17 @@ fn row(placement: &Placement) -> Vec<String> {
         observed.health.clone(),
         observed.for_ms.map_or_else(|| "-".to_owned(), ago),
         format!("{}{}", placement.effective.health, if is_forced { " (forced)" } else { "" }),
-        observed.last_error.as_ref().map_or_else(String::new, |error| {
-            format!("{}, {} ago", error.what, ago(error.ago_ms))
-        }),
+        observed
+            .last_error
+            .as_ref()
+            .map_or_else(String::new, |error| format!("{}, {} ago", error.what, ago(error.ago_ms))),
     ]
 }
 
 /// A time in the unit that a person would take.
 fn ago(ms: f64) -> String {
-    const UNITS: [(&str, f64); 4] = [("d", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), ("s", 1000.0)];
+    const UNITS: [(&str, f64); 4] =
+        [("d", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), ("s", 1000.0)];
     match UNITS.iter().find(|(_, length)| ms >= *length) {
         Some((unit, length)) => format!("{:.0} {unit}", (ms / length).floor()),
         None => format!("{ms:.0} ms"),

@@ -29,7 +29,11 @@ pub(super) struct LookArgs {
 }
 
 /// Shows what the API answers to a question; `tell` says it to people.
-pub(super) fn look<T: DeserializeOwned>(args: &LookArgs, path: &str, tell: impl Fn(&T) -> String) -> ExitCode {
+pub(super) fn look<T: DeserializeOwned>(
+    args: &LookArgs,
+    path: &str,
+    tell: impl Fn(&T) -> String,
+) -> ExitCode {
     let api = match Api::of(&args.admin) {
         Ok(api) => api,
         Err(code) => return code,

@@ -29,6 +29,7 @@ mod supervisor;
 mod tables;
 mod terminal;
 mod token;
+mod trial;
 mod verify;
 
 use std::io::{self, IsTerminal, Write};
@@ -205,6 +206,8 @@ enum TablesCommand {
         #[arg(long)]
         reason: String,
         #[command(flatten)]
+        watch: trial::WatchArgs,
+        #[command(flatten)]
         conditions: ConditionArgs,
         #[command(flatten)]
         admin: AdminArgs,
@@ -226,6 +229,8 @@ enum TablesCommand {
         /// Why; shown to whoever looks later
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        watch: trial::WatchArgs,
         #[command(flatten)]
         conditions: ConditionArgs,
         #[command(flatten)]

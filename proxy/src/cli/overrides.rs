@@ -19,7 +19,10 @@ fn table(list: &OverrideList) -> String {
     let rows = list.overrides.iter().flat_map(rows);
     let mut text = columns(&["WHERE", "OVERRIDE", "BY", "SINCE", "UNTIL", "REASON"], rows);
     if list.overrides.iter().any(|listed| !listed.applies) {
-        text += &format!("\n\n{}", folded("~ the table does not have it; the override counts if one does again", 2));
+        text += &format!(
+            "\n\n{}",
+            folded("~ the table does not have it; the override counts if one does again", 2)
+        );
     }
     text
 }

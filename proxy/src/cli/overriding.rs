@@ -160,38 +160,39 @@ impl ChangeArgs {
 
 /// What was changed, as it is now.
 fn told(Carried { shown, note, .. }: Carried<Value>) -> String {
-    let shown = match (Region::deserialize(&shown), Placement::deserialize(&shown), Change::deserialize(&shown)) {
-        (Ok(region), ..) => {
-            let forced = match region.effective.health {
-                Some(health) => format!(", health {} (forced)", health.as_str()),
-                None => String::new(),
-            };
-            format!(
-                "{}: weight {}, state {}{forced}, predicted share {:.1} %{}",
-                region.name,
-                region.effective.weight,
-                region.effective.state.as_str(),
-                region.predicted_share.unwrap_or(0.0) * 100.0,
-                on_the_way(&region.overridden),
-            )
-        }
-        (_, Ok(placement), _) => {
-            let effective = &placement.effective;
-            let is_forced = effective.health_by != Layer::Observed;
-            format!(
-                "{}/{}: weight {}, state {}, health {}{}{}",
-                placement.pool,
-                placement.region,
-                effective.weight,
-                effective.state.as_str(),
-                effective.health,
-                if is_forced { " (forced)" } else { "" },
-                on_the_way(&placement.overridden),
-            )
-        }
-        (.., Ok(change)) => format!("{}: the table does not have it", change.target),
-        _ => "done".to_owned(),
-    };
+    let shown =
+        match (Region::deserialize(&shown), Placement::deserialize(&shown), Change::deserialize(&shown)) {
+            (Ok(region), ..) => {
+                let forced = match region.effective.health {
+                    Some(health) => format!(", health {} (forced)", health.as_str()),
+                    None => String::new(),
+                };
+                format!(
+                    "{}: weight {}, state {}{forced}, predicted share {:.1} %{}",
+                    region.name,
+                    region.effective.weight,
+                    region.effective.state.as_str(),
+                    region.predicted_share.unwrap_or(0.0) * 100.0,
+                    on_the_way(&region.overridden),
+                )
+            }
+            (_, Ok(placement), _) => {
+                let effective = &placement.effective;
+                let is_forced = effective.health_by != Layer::Observed;
+                format!(
+                    "{}/{}: weight {}, state {}, health {}{}{}",
+                    placement.pool,
+                    placement.region,
+                    effective.weight,
+                    effective.state.as_str(),
+                    effective.health,
+                    if is_forced { " (forced)" } else { "" },
+                    on_the_way(&placement.overridden),
+                )
+            }
+            (.., Ok(change)) => format!("{}: the table does not have it", change.target),
+            _ => "done".to_owned(),
+        };
     format!("{shown}; in force, {note}")
 }
 

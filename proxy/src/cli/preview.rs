@@ -115,7 +115,10 @@ mod tests {
         };
         let change = effect(&[("eu", Some(1.0), Some(0.0))], vec![halved]);
         let text = told(&change, None, None);
-        assert!(text.contains("A guard refuses it: route all (pool app)") && text.ends_with("--force 3.7"), "{text}");
+        assert!(
+            text.contains("A guard refuses it: route all (pool app)") && text.ends_with("--force 3.7"),
+            "{text}"
+        );
         let text = told(&change, Some(Seen::table(3)), None);
         assert!(text.contains("overruled: route all (pool app)") && !text.contains("--force"), "{text}");
     }

@@ -168,12 +168,18 @@ mod tests {
     #[test]
     fn a_cell_stays_in_its_row() {
         let told = columns_within(None, &["A", "B"], [vec!["x\ny".to_owned(), "\u{1b}[31m".to_owned()]]);
-        assert!(told.contains("x\\ny") && told.contains("\\u{1b}[31m") && told.lines().count() == 2, "{told}");
+        assert!(
+            told.contains("x\\ny") && told.contains("\\u{1b}[31m") && told.lines().count() == 2,
+            "{told}"
+        );
     }
 
     #[test]
     fn lines_are_broken_at_spaces() {
-        assert_eq!(folded_within(Some(20), "client    8.8.8.8  US  somewhere", 10), "client    8.8.8.8\n          US\n          somewhere");
+        assert_eq!(
+            folded_within(Some(20), "client    8.8.8.8  US  somewhere", 10),
+            "client    8.8.8.8\n          US\n          somewhere"
+        );
         assert_eq!(folded_within(None, "as it is", 0), "as it is");
     }
 }

@@ -12,6 +12,7 @@ use super::call::{Call, quoted};
 use super::conditions::ConditionArgs;
 use super::look::{LookArgs, look};
 use super::sheet::columns;
+use super::trial::follow;
 use super::{AdminArgs, Output, TablesArgs, TablesCommand, complain, hand_over, say_json};
 
 pub(super) fn tables(args: &TablesArgs) -> ExitCode {
@@ -25,12 +26,15 @@ pub(super) fn tables(args: &TablesArgs) -> ExitCode {
             let against = against.map_or_else(String::new, |against| format!("?against={against}"));
             text(*version, &format!("/v1/tables/{version}/diff{against}"), "diff", admin)
         }
-        Some(TablesCommand::Rollback { version, reason, conditions, admin }) => {
-            let path = format!("/v1/tables/{version}/rollback?reason={}", quoted(reason));
+        Some(TablesCommand::Rollback { version, reason, watch, conditions, admin }) => {
+            let path = format!("/v1/tables/{version}/rollback?reason={}{}", quoted(reason), watch.query());
             publish(&path, Vec::new(), conditions, admin)
         }
-        Some(TablesCommand::Publish { file, reason, conditions, admin }) => match fs::read(file) {
-            Ok(text) => publish(&format!("/v1/tables?reason={}", quoted(reason)), text, conditions, admin),
+        Some(TablesCommand::Publish { file, reason, watch, conditions, admin }) => match fs::read(file) {
+            Ok(text) => {
+                let path = format!("/v1/tables?reason={}{}", quoted(reason), watch.query());
+                publish(&path, text, conditions, admin)
+            }
             Err(error) => {
                 complain(&format!("{}: cannot be read: {error}", file.display()));
                 ExitCode::from(1)
@@ -74,7 +78,12 @@ fn text(version: u64, path: &str, name: &str, args: &AdminArgs) -> ExitCode {
 
 fn publish(path: &str, text: Vec<u8>, conditions: &ConditionArgs, args: &AdminArgs) -> ExitCode {
     let call = Call::change(Method::POST, path, text).patiently();
-    conditions.carry_out(args, call, |Published { about, note, .. }: Published| {
+    let mut trial = None;
+    let done = |Published { about, note, watch, .. }: Published| {
+        trial = watch;
         format!("version {} ({}) is in force; {note}", about.version, about.fingerprint)
-    })
+    };
+    let code = conditions.carry_out(args, call, done);
+    let Some(trial) = trial else { return code };
+    Api::of(args).map_or_else(|code| code, |api| follow(&api, &trial, args.output))
 }

@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_shown() {
         assert_eq!(harmless("a\u{1b}[2Jb\nc\td\r"), "a\\u{1b}[2Jb\nc\td\\r");
-        assert_eq!(one_line("two\nlines, \u{9b}31m, \u{202e}turned"), "two\\nlines, \\u{9b}31m, \\u{202e}turned");
+        assert_eq!(
+            one_line("two\nlines, \u{9b}31m, \u{202e}turned"),
+            "two\\nlines, \\u{9b}31m, \\u{202e}turned"
+        );
         assert!(matches!(one_line("Zürich, 東京"), Cow::Borrowed(_)));
     }
 

@@ -59,10 +59,15 @@ fn told(verified: &Verified, anchor: Option<Stamp>) -> String {
     let Verified { journal, oldest, head, segments, entries, torn, aside } = verified;
     let files = if *segments == 1 { "one file".to_owned() } else { format!("{segments} files") };
     let mut lines = vec![
-        format!("Every line holds: {oldest} to {} of journal {journal}, {entries} changes in {files}.", head.seq),
+        format!(
+            "Every line holds: {oldest} to {} of journal {journal}, {entries} changes in {files}.",
+            head.seq
+        ),
         match anchor {
             Some(anchor) => format!("Nothing up to line {} was changed since it was noted.", anchor.seq),
-            None => "Removed ends, and lines that were all written anew, are seen only with an anchor.".to_owned(),
+            None => {
+                "Removed ends, and lines that were all written anew, are seen only with an anchor.".to_owned()
+            }
         },
         format!("The newest line, to be noted elsewhere and given as --anchor next time: {head}"),
     ];
@@ -81,9 +86,9 @@ fn told(verified: &Verified, anchor: Option<Stamp>) -> String {
 
 fn document(verified: &Verified) -> serde_json::Value {
     let Verified { journal, oldest, head, segments, entries, torn, aside } = verified;
-    let torn = torn
-        .as_ref()
-        .map(|torn| json!({ "file": torn.file.display().to_string(), "line": torn.line, "bytes": torn.bytes }));
+    let torn = torn.as_ref().map(
+        |torn| json!({ "file": torn.file.display().to_string(), "line": torn.line, "bytes": torn.bytes }),
+    );
     let aside: Vec<String> = aside.iter().map(|file| file.display().to_string()).collect();
     json!({
         "journal": journal, "oldest": oldest, "anchor": head.to_string(), "segments": segments, "entries": entries,

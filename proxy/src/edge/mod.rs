@@ -27,6 +27,7 @@ use control::decisions::Decisions;
 use control::document::Finding;
 use control::publisher::{Draft, Publisher};
 use control::share::Samples;
+use control::trial::Trials;
 use steer::draw::name_hash;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -35,7 +36,7 @@ use sockets::{Sockets, bind, local};
 
 use crate::config::Settings;
 use crate::locate::Locator;
-use crate::observe::{Outlets, Shard, Sources, Tally};
+use crate::observe::{Outlets, Shard, Sources, Tally, WorkersTraffic};
 use crate::probe;
 use crate::worker::{self, AffinityKey, OriginTlsStore};
 
@@ -267,6 +268,9 @@ impl Common {
         let publishes = Arc::new(Publishes::default());
         let (changes, making_changes) = self.changes;
         let keeps = changes.keeps().clone();
+        let traffic = Arc::new(WorkersTraffic(self.shards.clone()));
+        let trials = Arc::new(Trials::new(changes.clone(), self.publisher.clone(), traffic));
+        let trial_counts = trials.counts().clone();
         let tending = tending::Parts {
             settings: settings.clone(),
             publisher: self.publisher.clone(),
@@ -276,6 +280,7 @@ impl Common {
             admin: Arc::new(Admin {
                 publisher: self.publisher.clone(),
                 changes,
+                trials,
                 samples: self.samples.clone(),
                 decisions: self.decisions.clone(),
                 locator: self.locator.clone(),
@@ -289,6 +294,7 @@ impl Common {
                 shards: self.shards.clone(),
                 probes,
                 admin: counts,
+                trials: trial_counts,
                 access,
                 keeps,
                 publishes,

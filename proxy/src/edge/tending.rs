@@ -90,6 +90,7 @@ async fn run(parts: Parts) -> io::Result<()> {
         fails_when_silent: !settings.references.is_empty() || settings.on_all_silent == OnAllSilent::Fail,
     };
     let counts = admin.counts.clone();
+    let trials = admin.trials.clone();
     let admin = Operators {
         listener: admin_listener,
         tls: admin_tls,
@@ -101,6 +102,7 @@ async fn run(parts: Parts) -> io::Result<()> {
     let health =
         axum::serve(TcpListener::from_std(health_listener)?, health::router(sources, ready)).into_future();
     let (mut admin, mut health) = (std::pin::pin!(admin), std::pin::pin!(health));
+    let mut looking = std::pin::pin!(trials.run());
     let mut tables = tending.publisher.tables();
     let mut operated = tending.publisher.operated();
     let mut origin_files = tending.origin_files();
@@ -123,6 +125,7 @@ async fn run(parts: Parts) -> io::Result<()> {
         tokio::select! {
             ended = &mut admin => return ended.map(|never| match never {}),
             ended = &mut health => return ended,
+            never = &mut looking => match never {},
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return Ok(()),
             // Beside everything else: a disk that stands still must not keep health checks waiting.
             () = async { match &mut reading { Some(reading) => reading.await, None => std::future::pending().await } } => {

@@ -8,6 +8,7 @@ mod outlets;
 mod reason;
 mod series;
 mod spans;
+mod traffic;
 
 pub(crate) use access_log::{AttemptLine, DecidedBy, Inputs, Line, Log, LogSink};
 pub(crate) use diagnostics::{Diagnosis, name_decision};
@@ -16,3 +17,4 @@ pub(crate) use outlets::Outlets;
 pub(crate) use reason::Reason;
 pub(crate) use series::{KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally, outcome_reason};
 pub(crate) use spans::{AttemptSpan, RequestSpan, SpanId, SpanSink, TRACEPARENT, Traced, join};
+pub(crate) use traffic::WorkersTraffic;

@@ -80,6 +80,36 @@ impl Reason {
         Self::ClientGone,
     ];
 
+    /// Whether the service failed the request, whatever status its client saw: one whose client reads gRPC's sees 200. Not where
+    /// the client went away, asked wrongly, or sent it round in a circle.
+    pub(crate) const fn is_failure(self) -> bool {
+        match self {
+            Self::None
+            | Self::ClientGone
+            | Self::BadRequest
+            | Self::FailedOver
+            | Self::NoRoute
+            | Self::Spilled
+            | Self::Drilled
+            | Self::HedgeWon
+            | Self::Loop => false,
+            Self::CapacityExhausted
+            | Self::ResidencyBlocked
+            | Self::OriginBroke
+            | Self::ConnectFailure
+            | Self::ConnectTimeout
+            | Self::Deadline
+            | Self::NoHealthy
+            | Self::StreamIdle
+            | Self::Uncertain
+            | Self::OriginProtocol
+            | Self::OriginReset
+            | Self::RetriesExhausted
+            | Self::OriginTimeout
+            | Self::UplinkSuspected => true,
+        }
+    }
+
     /// What it means, for operators.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {

@@ -35,8 +35,7 @@ impl Tally {
 }
 
 /// Upper bounds of the duration buckets, in seconds.
-pub(crate) const BOUNDS: [f64; 16] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
+pub(crate) use control::traffic::BOUNDS;
 
 /// Durations in buckets.
 #[derive(Debug, Default)]

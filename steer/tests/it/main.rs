@@ -8,4 +8,5 @@ mod faults;
 mod laws;
 mod operated;
 mod purity;
+mod trials;
 mod world;

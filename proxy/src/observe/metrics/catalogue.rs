@@ -177,6 +177,12 @@ catalogue! {
     CHANGES_KEPT = Gauge "nearside_changes_kept"
         []
         "Whether what operators change is being written down: 1 if it is, 0 if a restart would forget it. Absent where nothing is to be kept.";
+    WATCH_RUNNING = Gauge "nearside_watch_running"
+        []
+        "Whether a change is under watch.";
+    WATCH_ENDED = Counter "nearside_watch_ended_total"
+        ["state": "`passed`, `rolled_back`, `stuck`, `superseded`, `inconclusive`, `ended`"]
+        "Watches of changes that are over, by how they ended.";
     ADMIN_REQUESTS = Counter "nearside_admin_requests_total"
         ["role": "`none`, `viewer`, `operator`, `admin`", "verb": "`GET`, `PATCH`, `POST`, `other`", "result": "`ok`, `unauthorized`, `limited`, `forbidden`, `refused`, `failed`"]
         "Calls of the admin API, by the caller's role; those by nobody have none.";

@@ -16,6 +16,7 @@ use control::changes::Keeps;
 use control::layers;
 use control::publisher::Publisher;
 use control::share::Samples;
+use control::trial::TrialCounts;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, Registry, TextEncoder};
@@ -43,6 +44,7 @@ pub(crate) struct Sources {
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) probes: Arc<ProbeSeries>,
     pub(crate) admin: Arc<Counts>,
+    pub(crate) trials: Arc<TrialCounts>,
     pub(crate) access: Arc<Access>,
     pub(crate) keeps: Keeps,
     pub(crate) publishes: Arc<Publishes>,
@@ -348,6 +350,11 @@ impl Numbers {
         let built = built.map(|(file, built)| gauge(labels([("database", file.as_str())]), built as f64));
         families.add(&catalogue::GEO_BUILT, built.collect());
         certificates::collect(&self.0.tls, families);
+        let trials = &self.0.trials;
+        families.add(&catalogue::WATCH_RUNNING, one(f64::from(u8::from(trials.is_running()))));
+        let ended = trials.ended();
+        let ended = ended.map(|(state, count)| counter(labels([("state", state.as_str())]), count as f64));
+        families.add(&catalogue::WATCH_ENDED, ended.collect());
         let calls = self.0.admin.all().into_iter();
         let calls = calls.map(|(role, verb, result, count)| {
             counter(labels([("role", role), ("verb", verb), ("result", result)]), count as f64)
