@@ -27,6 +27,11 @@ bench *ARGS:
 compare *ARGS:
     benches/compare/run {{ARGS}}
 
+# The admin API, asked whatever its own document allows, and worse (schemathesis, from PyPI); a minute
+fuzz-admin:
+    cargo build --package nearside --bins
+    tests/schemathesis/run
+
 # Accept what the golden files would change to
 accept:
     INSTA_UPDATE=always cargo test

@@ -42,6 +42,13 @@ impl Clock {
         self.origin + std::time::Duration::from_nanos(moment.as_nanos())
     }
 
+    /// How long it has run.
+    #[must_use]
+    pub fn uptime(&self) -> Span {
+        // Its moments begin a second before it does.
+        self.now().since(Moment::default() + Span::from_secs(1))
+    }
+
     /// The wall clock, for people.
     #[must_use]
     pub fn wall(&self) -> Timestamp {

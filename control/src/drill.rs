@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steer::effective::DIAL_WHOLE;
 use steer::{Moment, Span};
+use utoipa::ToSchema;
 
 /// The longest that a drill may last.
 pub const MAX_DRILL: Span = Span::from_secs(24 * 3600);
 
 /// A drill that runs.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Drill {
     /// The region that looks dead.
     pub region: String,

@@ -7,23 +7,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use steer::effective::Effective;
 use steer::guard::{Side, Violation, violations, without_region};
+use utoipa::ToSchema;
 
+use crate::described;
 use crate::share::{Basis, Samples};
 use crate::snapshot::Snapshot;
 
 /// What a change would do.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Effect {
     /// What the shares are predicted from.
     pub predicted_from: Basis,
     /// Every region that is on either side, by name.
     pub shares: Vec<ShareChange>,
     /// What a guard refuses unless it is forced.
+    #[schema(value_type = Vec<described::Violation>)]
     pub violations: Vec<Violation>,
 }
 
 /// The predicted part of the traffic that a region gets, 0 to 1.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ShareChange {
     /// The region.
     pub region: String,

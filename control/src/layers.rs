@@ -8,12 +8,14 @@ use steer::effective::{DIAL_WHOLE, Forced};
 use steer::ids::{PlacementId, RegionId};
 use steer::spec::State;
 use steer::{Moment, Table};
+use utoipa::ToSchema;
 
+use crate::described;
 use crate::overlay::{Overlay, Overrides};
 use crate::snapshot::Snapshot;
 
 /// A layer that decides.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
     /// The table.
@@ -29,34 +31,37 @@ pub enum Layer {
 }
 
 /// What the table says of a region or placement.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Configured {
     /// 0 to 100.
     pub weight: u8,
     /// Whether it takes requests.
+    #[schema(value_type = described::State)]
     pub state: State,
 }
 
 /// What counts for a region, and which layer said so.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Effective {
     /// 0 to 100; while a ramp runs, how far it has come.
     pub weight: u8,
     /// Who decided the weight.
     pub weight_by: Layer,
     /// Whether it takes requests.
+    #[schema(value_type = described::State)]
     pub state: State,
     /// Who decided the state.
     pub state_by: Layer,
     /// The health that an operator forced; if none, each placement's own counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<described::Forced>)]
     pub health: Option<Forced>,
     /// Who decides health.
     pub health_by: Layer,
 }
 
 /// A placement in its layers.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Placement {
     /// The pool.
     pub pool: String,
@@ -73,7 +78,7 @@ pub struct Placement {
 }
 
 /// The health of a placement as this edge sees it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ObservedHealth {
     /// `unknown up suspect down recovering held`.
     pub health: String,
@@ -85,7 +90,7 @@ pub struct ObservedHealth {
 }
 
 /// What last went wrong at an origin.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct LastError {
     /// In words.
     pub what: String,
@@ -94,13 +99,14 @@ pub struct LastError {
 }
 
 /// What counts for a placement, and which layer said so.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct EffectivePlacement {
     /// In percent: the product of the placement's and its region's weight.
     pub weight: f64,
     /// Who decided the weight; an operator's word about either counts before the table's.
     pub weight_by: Layer,
     /// The less willing of the placement's and its region's state.
+    #[schema(value_type = described::State)]
     pub state: State,
     /// Who decided the state.
     pub state_by: Layer,
@@ -113,7 +119,7 @@ pub struct EffectivePlacement {
 }
 
 /// Which layer decided what counts for a placement.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct DecidedBy {
     /// The weight.
     pub weight: Layer,
@@ -168,6 +174,14 @@ pub fn decided_by(table: &Table, overlay: &Overlay, id: PlacementId) -> DecidedB
     }
 }
 
+/// Whether a placement takes new requests now, be it only after others.
+#[must_use]
+pub fn is_usable(snapshot: &Snapshot, id: PlacementId) -> bool {
+    let standing = snapshot.effective.of_placement(id);
+    let takes = matches!(standing.state, State::Active | State::Standby) && standing.dial > 0;
+    takes && standing.seen(snapshot.vitals.placements[id.index()].observed()).is_usable()
+}
+
 /// A placement in its layers.
 #[must_use]
 pub fn of_placement(snapshot: &Snapshot, id: PlacementId, now: Moment) -> Placement {
@@ -179,7 +193,6 @@ pub fn of_placement(snapshot: &Snapshot, id: PlacementId, now: Moment) -> Placem
     let by = decided_by(snapshot.table(), &snapshot.overlay, id);
     let origins = snapshot.vitals.origins.get(configured.origins.clone()).unwrap_or_default();
     let last_error = origins.iter().filter_map(|origin| origin.last_error()).max_by_key(|error| error.at);
-    let takes = matches!(standing.state, State::Active | State::Standby) && standing.dial > 0;
     Placement {
         pool: vitals.key.pool.clone(),
         region: vitals.key.region.clone(),
@@ -200,7 +213,7 @@ pub fn of_placement(snapshot: &Snapshot, id: PlacementId, now: Moment) -> Placem
             state_by: by.state,
             health: seen.health.as_str().to_owned(),
             health_by: by.health,
-            is_usable: takes && seen.is_usable(),
+            is_usable: is_usable(snapshot, id),
         },
     }
 }

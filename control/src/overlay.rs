@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steer::effective::{Effective, Override};
 use steer::{Moment, Span, Table};
+use utoipa::ToSchema;
 
 use crate::journal::json_bytes;
 
@@ -59,7 +60,8 @@ pub struct Saved {
 }
 
 /// What is overridden of a target, and whether a table has it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+#[schema(as = ListedOverride)]
 pub struct Listed {
     /// What it applies to.
     pub target: Target,

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use crate::archive::{Archive, NoLonger, Past};
 use crate::clock::Clock;
 use crate::document::{self, Finding};
+use crate::events::Events;
 use crate::overlay::{Overlay, Saved};
 use crate::snapshot::{Snapshot, Vitals};
 use crate::uplink::Uplink;
@@ -53,6 +54,7 @@ pub struct Publisher {
     /// Changes whenever a placement's health does.
     health: watch::Sender<u64>,
     uplink: Arc<Uplink>,
+    events: Arc<Events>,
     inner: Mutex<Inner>,
 }
 
@@ -154,6 +156,7 @@ impl Publisher {
             operated: watch::Sender::new(0),
             health: watch::Sender::new(0),
             uplink: Arc::default(),
+            events: Arc::new(Events::new(clock)),
             inner: Mutex::new(Inner {
                 versions: VecDeque::from([version]),
                 overlay,
@@ -198,6 +201,12 @@ impl Publisher {
     #[must_use]
     pub const fn uplink(&self) -> &Arc<Uplink> {
         &self.uplink
+    }
+
+    /// What happens, for whoever listens.
+    #[must_use]
+    pub const fn events(&self) -> &Arc<Events> {
+        &self.events
     }
 
     /// Makes a table current, for whoever runs an edge in its own process; others order it ([`crate::changes`]).

@@ -17,6 +17,7 @@ use steer::draw::bytes_hash;
 use steer::ids::{LaneId, RegionId};
 use steer::route::Route;
 use steer::{Client, Table};
+use utoipa::ToSchema;
 
 use crate::snapshot::Snapshot;
 
@@ -51,7 +52,7 @@ pub struct Shares {
 }
 
 /// What shares were predicted from.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// Requests that this edge has served lately.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use steer::Table;
+use utoipa::ToSchema;
 
 /// A table that was made current, with the text it came from.
 #[derive(Debug)]
@@ -19,7 +20,8 @@ pub struct Version {
 }
 
 /// What is told about a version.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+#[schema(as = TableVersion)]
 pub struct About {
     /// Counts up from 1 while this edge runs.
     pub version: u64,

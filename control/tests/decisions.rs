@@ -330,7 +330,7 @@ impl Edge {
             600..700 => {
                 let all =
                     [OriginHealth::Unknown, OriginHealth::Up, OriginHealth::Suspect, OriginHealth::Down];
-                origin.set_health(dice.of(&all));
+                origin.set_health(dice.of(&all), self.publisher.clock().now());
             }
             700..800 => {
                 let cells = placement.cells(dice.0.below(2) as usize);

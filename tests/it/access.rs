@@ -14,7 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::{NEARSIDE, edge_before};
 
 /// Runs `nearside token` on an edge's configuration; code, standard output, standard error.
-fn token(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn token(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(NEARSIDE);
     let output =
         command.arg("token").args(args).arg("-c").arg(folder.join("nearside.toml")).output().unwrap();
@@ -23,7 +23,7 @@ fn token(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// Makes a token; the secret.
-fn add(folder: &Path, args: &[&str]) -> String {
+pub(crate) fn add(folder: &Path, args: &[&str]) -> String {
     let (code, secret, said) = token(folder, &[&["add"], args].concat());
     assert_eq!(code, Some(0), "{said}");
     secret
@@ -36,6 +36,7 @@ async fn two_regions() -> (Edge, [Origin; 2]) {
 }
 
 const PATCH: &str = r#"{"weight": 50, "reason": "test"}"#;
+const LEVEL: &str = r#"{"level": "debug", "reason": "test"}"#;
 
 #[tokio::test]
 async fn each_role_may_what_it_may() {
@@ -50,11 +51,26 @@ async fn each_role_may_what_it_may() {
         ("local", edge.admin.token.clone()),
     ];
     // What is called; and how viewer, scoped operator, operator, admin and the first token are answered.
-    let calls: [(Method, &str, &str, [u16; 5]); 11] = [
+    let calls: [(Method, &str, &str, [u16; 5]); 26] = [
         (Method::GET, "/v1/regions", "", [200; 5]),
         (Method::GET, "/v1/regions/eu-east", "", [200; 5]),
         (Method::GET, "/v1/tables", "", [200; 5]),
         (Method::GET, "/v1/explain?ip=81.2.69.142", "", [200; 5]),
+        (Method::GET, "/v1/placements/app/eu-east", "", [200; 5]),
+        (Method::GET, "/v1/pools", "", [200; 5]),
+        (Method::GET, "/v1/pools/app", "", [200; 5]),
+        (Method::GET, "/v1/routes", "", [200; 5]),
+        (Method::GET, "/v1/routes/app", "", [200; 5]),
+        (Method::GET, "/v1/origins", "", [200; 5]),
+        (Method::GET, "/v1/health", "", [200; 5]),
+        (Method::GET, "/v1/geo/81.2.69.142", "", [200; 5]),
+        (Method::GET, "/v1/version", "", [200; 5]),
+        (Method::GET, "/v1/overrides", "", [200; 5]),
+        (Method::GET, "/v1/audit", "", [200; 5]),
+        (Method::GET, "/v1/log-level", "", [200; 5]),
+        (Method::GET, "/v1/openapi.json", "", [200; 5]),
+        (Method::PUT, "/v1/log-level", LEVEL, [403, 403, 403, 200, 200]),
+        (Method::DELETE, "/v1/drill?reason=test", "", [403, 409, 409, 409, 409]),
         (Method::PATCH, "/v1/regions/eu-west", PATCH, [403, 200, 200, 200, 200]),
         (Method::PATCH, "/v1/regions/eu-east", PATCH, [403, 403, 200, 200, 200]),
         (Method::PATCH, "/v1/regions/mars", PATCH, [403, 403, 404, 404, 404]),
@@ -70,8 +86,8 @@ async fn each_role_may_what_it_may() {
             if status == 403 {
                 let detail = answer["detail"].as_str().unwrap();
                 let is_scope = answer["type"] == "urn:nearside:problem:out-of-scope";
-                let role =
-                    if path.starts_with("/v1/tables") && *who != "viewer" { "admin" } else { "operator" };
+                let is_for_admins = path.starts_with("/v1/tables") || path == "/v1/log-level";
+                let role = if is_for_admins && *who != "viewer" { "admin" } else { "operator" };
                 assert!(is_scope || detail.contains(&format!("the role {role}")), "{who}: {detail}");
                 assert!(!is_scope || detail.contains("\"sue\" may change eu-west alone"), "{detail}");
             }

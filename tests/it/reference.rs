@@ -31,6 +31,21 @@ fn page(name: &str) -> String {
     made
 }
 
+#[test]
+fn the_document_of_the_admin_api_is_kept() {
+    let output = Command::new(NEARSIDE).args(["reference", "openapi"]).output().unwrap();
+    let made = String::from_utf8(output.stdout).unwrap();
+    let file = root().join("docs/openapi.json");
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        fs::write(&file, &made).unwrap();
+    }
+    let kept = fs::read_to_string(&file).unwrap_or_default();
+    let said = "docs/openapi.json is not what `nearside reference openapi` says; `just accept` writes it";
+    assert!(kept == made, "{said}");
+    let document: Value = serde_json::from_str(&made).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+}
+
 /// Every key of a schema, with its path.
 fn keys(root: &Value, schema: &Value, path: &str, into: &mut BTreeSet<String>) {
     let nested = [&schema["items"], &schema["$ref"]];

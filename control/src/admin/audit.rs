@@ -1,14 +1,16 @@
 //! `/v1/audit`: who changed what, when and why; every line with its place in a chain of hashes.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::apart::apart;
+use super::extract::{Asked, Queried};
+use super::kinds::problems;
 use super::problem::Problem;
 use crate::changes::Line;
 use crate::journal::{Entry, Written};
@@ -18,7 +20,7 @@ const USUAL: usize = 100;
 const MOST: usize = 1000;
 
 /// A part of the audit.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Audit {
     /// The newest line: its number and its hash. Kept elsewhere, it proves later that nothing before it was changed.
     pub anchor: String,
@@ -27,7 +29,7 @@ pub struct Audit {
 }
 
 /// A change.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Audited {
     /// Its number; `after` takes it.
     pub seq: u64,
@@ -46,20 +48,33 @@ pub struct Audited {
     pub change: Line,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// Those after the one with this number; the last ones unless it is named.
     after: Option<u64>,
+    /// How many; 100 unless it says otherwise.
+    #[param(minimum = 1, maximum = 1000)]
     last: Option<usize>,
 }
 
+impl Queried for Wanted {
+    const EXAMPLE: &'static str = "?after=812&last=100";
+}
+
+problems!(
+    /// Of the list.
+    Listing = ANY, "bad-query", "no-audit", "broken-audit"
+);
+
+/// Who changed what, when and why; each with its place in a chain of hashes
+#[utoipa::path(get, path = "/v1/audit", tag = "audit", operation_id = "listAudit", params(Wanted),
+    responses((status = 200, description = "Changes, oldest first.", body = Audit), Listing))]
 pub(super) async fn list(
     State(admin): Shared,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    Asked(Wanted { after, last }): Asked<Wanted>,
 ) -> Result<Json<Audit>, Problem> {
-    let Query(Wanted { after, last }) = wanted.map_err(|refused| {
-        Problem::field("bad-query", "query", refused.body_text(), serde_json::json!("?after=812&last=100"))
-    })?;
     let last = last.unwrap_or(USUAL);
     if !(1..=MOST).contains(&last) {
         let detail = format!("from 1 to {MOST} changes are told at once");

@@ -5,10 +5,16 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
 use serde::Deserialize;
+use serde_json::json;
 use steer::Span;
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::problem::Problem;
 use crate::changes::{NotSeen, Seen};
+use crate::reason::reason_problem;
 use crate::trial::{Guard, MAX_WATCH, MIN_WATCH, Watch};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -49,7 +55,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Query(said) = Query::<Said>::from_request_parts(parts, state).await.map_err(|refused| {
-            let example = serde_json::json!("?dry_run=1&force=12.7&volatile=1&reason=new%20region");
+            let example = json!("?dry_run=1&force=12.7&volatile=1&reason=new%20region");
             Problem::field("bad-query", "query", refused.body_text(), example)
         })?;
         Ok(Self {
@@ -74,11 +80,10 @@ impl Conditions {
 
 /// Why somebody changes something, if it is a reason.
 pub(super) fn sound_reason(reason: &str) -> Result<String, Problem> {
-    if reason.trim().is_empty() || reason.len() > 1000 {
-        let detail = "say why in 1 to 1000 characters: whoever looks at it at night will ask";
-        return Err(Problem::field("missing-reason", "reason", detail, serde_json::json!("new region")));
+    match reason_problem(reason) {
+        Some(detail) => Err(Problem::field("missing-reason", "reason", detail, json!("new region"))),
+        None => Ok(reason.to_owned()),
     }
-    Ok(reason.to_owned())
 }
 
 fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
@@ -87,20 +92,19 @@ fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
         Some("" | "1" | "true") => Ok(true),
         Some(other) => {
             let detail = format!("{other:?} is neither yes nor no");
-            Err(Problem::field("bad-query", name, detail, serde_json::json!(format!("?{name}=1"))))
+            Err(Problem::field("bad-query", name, detail, json!(format!("?{name}=1"))))
         }
     }
 }
 
 fn forced(text: &str) -> Result<Seen, Problem> {
-    text.parse().map_err(|not: NotSeen| {
-        Problem::field("bad-query", "force", not.to_string(), serde_json::json!("?force=12.7"))
-    })
+    text.parse()
+        .map_err(|not: NotSeen| Problem::field("bad-query", "force", not.to_string(), json!("?force=12.7")))
 }
 
 /// How long a change is watched, and what it may not do meanwhile.
 fn watch(lasts: Option<&str>, guards: Option<&str>) -> Result<Option<Watch>, Problem> {
-    let example = || serde_json::json!("?watch=60s&guard=error_rate=1%25");
+    let example = || json!("?watch=60s&guard=error_rate=1%25");
     let Some(lasts) = lasts else {
         let detail = "a guard needs to know how long it watches; a drill's stands in the body";
         return guards.map_or(Ok(None), |_| Err(Problem::field("bad-watch", "watch", detail, example())));
@@ -125,13 +129,16 @@ pub(super) fn sound_guards(guards: &str, example: serde_json::Value) -> Result<V
 fn expected(parts: &Parts) -> Result<Option<Seen>, Problem> {
     let mut fields = parts.headers.get_all(IF_MATCH).iter();
     let Some(field) = fields.next() else { return Ok(None) };
-    let version = field.to_str().ok().and_then(|tag| tag.trim().trim_matches('"').parse().ok());
+    let version = field.to_str().ok().and_then(|tag| {
+        let tag = tag.trim();
+        tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag).parse().ok()
+    });
     match version {
         Some(version) if fields.next().is_none() => Ok(Some(version)),
         _ => {
             let detail = "it is what the change is meant for, as in an answer's ETag: the table's version, or that and the overlay's \
                           number";
-            Err(Problem::field("bad-condition", "If-Match", detail, serde_json::json!("If-Match: \"12.7\"")))
+            Err(Problem::field("bad-condition", "If-Match", detail, json!("If-Match: \"12.7\"")))
         }
     }
 }
@@ -146,8 +153,67 @@ fn key(parts: &Parts) -> Result<Option<String>, Problem> {
         }
         _ => {
             let detail = format!("a key has 1 to {MAX_KEY_BYTES} visible characters, and there is one");
-            let example = serde_json::json!("Idempotency-Key: 6f1c2f9e");
+            let example = json!("Idempotency-Key: 6f1c2f9e");
             Err(Problem::field("bad-key", "Idempotency-Key", detail, example))
         }
     }
+}
+
+/// What the document says of them.
+impl IntoParams for Conditions {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = |pattern: &str| ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+        let flag = || {
+            let words = ["1", "true", "0", "false"].map(|word| json!(word));
+            ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
+        };
+        let query = |name: &str, told: &str, schema: ObjectBuilder| {
+            let told = ParameterBuilder::new().name(name).description(Some(told)).schema(Some(schema));
+            told.parameter_in(ParameterIn::Query).required(Required::False).build()
+        };
+        let field = |name: &str, told: &str, schema: ObjectBuilder| {
+            let told = ParameterBuilder::new().name(name).description(Some(told)).schema(Some(schema));
+            told.parameter_in(ParameterIn::Header).required(Required::False).build()
+        };
+        vec![
+            query("dry_run", "Tell what it would do, and do nothing.", flag()),
+            query(
+                "force",
+                "Do it although a guard refuses, while this version of the table is in force, and this overlay if one is named.",
+                text(r"^[0-9]{1,19}(\.[0-9]{1,19})?$"),
+            ),
+            query("shares", "Tell what part of the traffic is predicted for the region afterwards.", flag()),
+            query(
+                "watch",
+                "Take it back if it does harm in this time, 5s to 1h: tables and overrides. A drill is always watched.",
+                text("^[0-9]{1,9}(ms|s|m|h)$"),
+            ),
+            query(
+                "guard",
+                "What harm is, several with commas: `error_rate`, `no_route` or `p99`; a bound, or `+` so much more than before.",
+                text(r"^[a-z0-9_]+=\+?[0-9.]+[a-z%]+(,[a-z0-9_]+=\+?[0-9.]+[a-z%]+)*$"),
+            ),
+            query("volatile", "Do it although it cannot be kept: a restart forgets it.", flag()),
+            field(
+                "If-Match",
+                "Only while this version of the table is in force, under the overrides of this overlay if one is named.",
+                text(r#"^"[0-9]{1,19}(\.[0-9]{1,19})?"$"#),
+            ),
+            field(
+                "Idempotency-Key",
+                "If a call with this key came before, it is answered as then.",
+                text("^[!#-~]{1,128}$"),
+            ),
+        ]
+    }
+}
+
+/// Why, where that is said in the query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document: it is read with the other conditions")]
+pub(super) struct Reason {
+    /// Why; others read it later.
+    #[param(min_length = 1, max_length = 1000, example = "new region")]
+    reason: String,
 }

@@ -20,6 +20,8 @@ impl Counts {
             Method::GET => "GET",
             Method::PATCH => "PATCH",
             Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
             _ => "other",
         };
         let result = match status.as_u16() {

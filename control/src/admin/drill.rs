@@ -3,18 +3,20 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steer::Span;
+use utoipa::ToSchema;
 
 use super::Shared;
-use super::conditions::{Conditions, sound_guards, sound_reason};
+use super::conditions::{Conditions, Reason, sound_guards, sound_reason};
 use super::extract::Body;
-use super::orders::carry_out;
+use super::kinds::problems;
+use super::orders::{Answer, carry_out};
 use super::problem::Problem;
 use crate::access::{Action, Caller};
 use crate::changes::{Made, What};
+use crate::described;
 use crate::drill::{Drill, DrillDraft};
 use crate::trial::{Guard, Watch};
 
@@ -22,25 +24,30 @@ use crate::trial::{Guard, Watch};
 const NO_GUARD: &str = "off";
 
 /// The drill that runs.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Drilled {
     /// `None` if none does.
     pub drill: Option<Drill>,
 }
 
 /// A drill as it is asked for.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DrillDraft, example = example)]
 pub(super) struct Wanted {
     /// The region that shall look dead.
+    #[schema(value_type = described::Name)]
     region: String,
     /// To this percentage of the keys, above 0 and up to 100.
+    #[schema(minimum = 0.01, maximum = 100)]
     percent: f64,
     /// For how long.
     #[serde(rename = "for")]
+    #[schema(value_type = described::Span)]
     lasts: Span,
     /// Why.
     #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 1000)]
     reason: String,
     /// What ends it before its time, `off` for nothing.
     #[serde(default)]
@@ -57,11 +64,32 @@ fn guarded_example() -> Value {
     example
 }
 
+problems!(
+    /// Of looking.
+    Looking = ANY
+);
+problems!(
+    /// Of beginning one.
+    Beginning = ANY | CHANGE, "bad-body", "bad-drill", "body-too-large", "out-of-scope", "guarded", "drilled"
+);
+problems!(
+    /// Of ending one.
+    Ending = ANY | CHANGE, "out-of-scope", "no-drill"
+);
+
+/// The drill that runs
+#[utoipa::path(get, path = "/v1/drill", tag = "drill", operation_id = "showDrill",
+    responses((status = 200, description = "It; or that none does.", body = Drilled), Looking))]
 pub(super) async fn show(State(admin): Shared) -> Json<Drilled> {
     let snapshot = admin.publisher.snapshot();
     Json(Drilled { drill: snapshot.drill.as_deref().cloned() })
 }
 
+/// Lets a region look dead to a part of the keys, for a while
+///
+/// It is refused where the other regions could not carry it. There is one at a time, and a restart ends it.
+#[utoipa::path(post, path = "/v1/drill", tag = "drill", operation_id = "beginDrill", params(Conditions), request_body = Wanted,
+    responses((status = 200, description = "It runs; or what it would do.", body = Answer<Drilled>), Beginning))]
 pub(super) async fn begin(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
@@ -93,6 +121,9 @@ pub(super) async fn begin(
     })
 }
 
+/// Ends the drill that runs
+#[utoipa::path(delete, path = "/v1/drill", tag = "drill", operation_id = "endDrill", params(Reason, Conditions),
+    responses((status = 200, description = "It has ended; or what that would do.", body = Answer<Drilled>), Ending))]
 pub(super) async fn end(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,

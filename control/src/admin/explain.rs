@@ -3,30 +3,37 @@
 use std::net::IpAddr;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 
+use super::extract::{Asked as Query, Queried};
+use super::kinds::problems;
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::decisions::{DecisionId, NotADecision, NotHeld};
 use crate::explain::{Explanation, Question, Unexplained, explain as explain_decision, recall};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Asked {
+    /// The client's address.
     #[serde(default)]
     ip: Option<String>,
+    /// The method; GET unless it says otherwise.
     #[serde(default)]
     method: Option<String>,
+    /// The host; the first one of the first route unless it says otherwise.
     #[serde(default)]
     host: Option<String>,
+    /// The path, with its query; `/` unless it says otherwise.
     #[serde(default)]
     path: Option<String>,
     /// Header fields, a line each: `name: value`.
     #[serde(default)]
     headers: Option<String>,
+    /// The region that the client's affinity cookie names.
     #[serde(default)]
     kept_in: Option<String>,
     /// The name of a decision of the past, instead of all of these.
@@ -40,12 +47,31 @@ pub(super) struct Asked {
 const BY_ADDRESS: &str = "/v1/explain?ip=81.2.69.142&host=www.example.com&path=/";
 const BY_DECISION: &str = "/v1/explain?decision=tnevmh0.0.4f2";
 
+impl Queried for Asked {
+    const EXAMPLE: &'static str = BY_ADDRESS;
+}
+
+problems!(
+    /// Of explaining.
+    Explaining = ANY,
+    "bad-query",
+    "bad-address",
+    "bad-header",
+    "bad-decision",
+    "unknown-decision",
+    "unknown-request",
+    "decision-gone"
+);
+
+/// Where a request would go, and why not elsewhere; or why one of the past went where it went
+///
+/// It is asked by `ip` and what else is known of a request; or by `decision` alone; or by `request` alone.
+#[utoipa::path(get, path = "/v1/explain", tag = "explain", operation_id = "explain", params(Asked),
+    responses((status = 200, description = "The decision, told.", body = Explanation), Explaining))]
 pub(super) async fn explain(
     State(admin): Shared,
-    asked: Result<Query<Asked>, QueryRejection>,
+    Query(asked): Query<Asked>,
 ) -> Result<Json<Explanation>, Problem> {
-    let Query(asked) = asked
-        .map_err(|refused| Problem::field("bad-query", "query", refused.body_text(), BY_ADDRESS.into()))?;
     let about_now = [&asked.ip, &asked.method, &asked.host, &asked.path, &asked.headers, &asked.kept_in];
     let is_about_now = about_now.iter().any(|key| key.is_some());
     match (&asked.decision, &asked.request) {

@@ -1,7 +1,9 @@
-//! The body of a call, read in a way that names what is wrong with it.
+//! What a call says, read in a way that names what is wrong with it.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -16,7 +18,13 @@ impl<S: Sync + Send> FromRequest<S> for Body {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let read = Bytes::from_request(request, state).await;
-        read.map(Self).map_err(|refused| Problem::new(refused.status(), "bad-body", refused.body_text()))
+        read.map(Self).map_err(|refused| {
+            let kind = match refused.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => "body-too-large",
+                _ => "bad-body",
+            };
+            Problem::new(refused.status(), kind, refused.body_text())
+        })
     }
 }
 
@@ -25,5 +33,39 @@ impl Body {
     pub(super) fn read<T: DeserializeOwned>(&self, example: impl FnOnce() -> Value) -> Result<T, Problem> {
         serde_json::from_slice(&self.0)
             .map_err(|error| Problem::field("bad-body", "body", error.to_string(), example()))
+    }
+}
+
+/// The variable parts of a path.
+#[derive(Debug)]
+pub(super) struct At<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Sync + Send> FromRequestParts<S> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        read.map(|Path(at)| Self(at))
+            .map_err(|refused| Problem::new(StatusCode::BAD_REQUEST, "bad-path", refused.body_text()))
+    }
+}
+
+/// What a query may say.
+pub(super) trait Queried: DeserializeOwned {
+    /// One that is right.
+    const EXAMPLE: &'static str;
+}
+
+/// A query.
+#[derive(Debug)]
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: Queried, S: Sync + Send> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Query::<T>::from_request_parts(parts, state).await;
+        read.map(|Query(asked)| Self(asked))
+            .map_err(|refused| Problem::field("bad-query", "query", refused.body_text(), T::EXAMPLE.into()))
     }
 }

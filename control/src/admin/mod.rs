@@ -19,6 +19,15 @@
 //! GET   /v1/watches               the change under watch, and the last ones
 //! DELETE /v1/watches/{number}     ?reason=   end the watch; the change stays
 //! GET   /v1/audit                 ?after= &last=   who changed what, when and why
+//! GET   /v1/pools, /v1/routes, /v1/origins   ?after= &limit=   what there is, a part at a time
+//! GET   /v1/pools/{name}, /v1/routes/{name}  one of them
+//! GET   /v1/health              all that this edge sees
+//! GET   /v1/geo/{ip}            where an address is taken to be
+//! GET   /v1/version             what runs here
+//! GET   /v1/log-level           how much the log says
+//! PUT   /v1/log-level           {level, reason, expires_in}
+//! GET   /v1/events              what happens, while it happens (server-sent events)
+//! GET   /v1/openapi.json        all of this, for programs
 //! ```
 //! What calls that change something may say besides:
 //! ```text
@@ -38,37 +47,56 @@
 //!
 //! Left out: making changes, which [`changes`](crate::changes) does for whoever orders them.
 
+mod about;
 mod apart;
 mod audit;
 mod conditions;
 mod counts;
 mod drill;
+mod events;
 mod explain;
 mod extract;
 mod gate;
+mod geo;
+mod health;
+mod kinds;
+mod log_level;
+mod openapi;
 mod orders;
+mod origins;
 mod overrides;
+mod pages;
 mod placements;
+mod pools;
 mod problem;
 mod regions;
+mod routes;
 mod tables;
 mod watches;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::middleware;
-use axum::routing::{delete, get, post};
+use axum::{Extension, Router, middleware};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+pub use about::Running;
 pub use audit::{Audit, Audited};
 pub use counts::Counts;
 pub use drill::Drilled;
+pub use geo::Located;
+pub use health::{Health, PlacementHealth, Uplink};
+pub use log_level::LogLevel;
+pub use openapi::document;
 pub use orders::{Carried, Told};
+pub use origins::{Origin, Origins};
 pub use overrides::OverrideList;
+pub use pools::{Pool, PoolSummary, Pools, Probe};
 use problem::Problem;
 pub use regions::{Observed, ObservedOrigin, ObservedPlacement, Region, Regions};
+pub use routes::{Carries, Does, Excluded, Must, Paths, Route, RouteSummary, Routes};
 pub use tables::{Held, Published, Tables};
 pub use watches::Watches;
 
@@ -78,6 +106,8 @@ use crate::access::Access;
 use crate::changes::Changes;
 use crate::decisions::Decisions;
 use crate::explain::Locate;
+use crate::log_level::LogLevels;
+use crate::process::Process;
 use crate::publisher::Publisher;
 use crate::share::Samples;
 use crate::trial::Trials;
@@ -105,6 +135,10 @@ pub struct Admin {
     pub access: Arc<Access>,
     /// How often the API was called.
     pub counts: Arc<Counts>,
+    /// How much the log says.
+    pub log: Arc<LogLevels>,
+    /// The process around it.
+    pub process: Arc<dyn Process>,
 }
 
 impl std::fmt::Debug for Admin {
@@ -115,34 +149,52 @@ impl std::fmt::Debug for Admin {
 
 type Shared = State<Arc<Admin>>;
 
-/// The routes of the API.
-pub fn router(admin: Arc<Admin>) -> Router {
-    let tables = Router::new()
-        .route("/v1/tables", get(tables::list).post(tables::publish))
+/// The routes of the API, and the document of the API beside them.
+fn api() -> OpenApiRouter<Arc<Admin>> {
+    let tables = OpenApiRouter::default()
+        .routes(routes!(tables::list, tables::publish))
         .layer(DefaultBodyLimit::max(MAX_TABLE_BYTES));
-    Router::new()
-        .route("/v1/regions", get(regions::list))
-        .route("/v1/regions/{name}", get(regions::show).patch(regions::patch))
-        .route("/v1/placements/{pool}/{region}", get(placements::show).patch(placements::patch))
-        .route("/v1/explain", get(explain::explain))
-        .route("/v1/overrides", get(overrides::list))
-        .route("/v1/tables/{version}", get(tables::show))
-        .route("/v1/tables/{version}/diff", get(tables::diff))
-        .route("/v1/tables/{version}/rollback", post(tables::rollback))
-        .route("/v1/drill", get(drill::show).post(drill::begin).delete(drill::end))
-        .route("/v1/watches", get(watches::list))
-        .route("/v1/watches/{number}", delete(watches::end))
-        .route("/v1/audit", get(audit::list))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .merge(tables)
+    let others = OpenApiRouter::default()
+        .routes(routes!(regions::list))
+        .routes(routes!(regions::show, regions::patch))
+        .routes(routes!(placements::show, placements::patch))
+        .routes(routes!(pools::list))
+        .routes(routes!(pools::show))
+        .routes(routes!(routes::list))
+        .routes(routes!(routes::show))
+        .routes(routes!(origins::list))
+        .routes(routes!(health::show))
+        .routes(routes!(explain::explain))
+        .routes(routes!(geo::show))
+        .routes(routes!(overrides::list))
+        .routes(routes!(tables::show))
+        .routes(routes!(tables::diff))
+        .routes(routes!(tables::rollback))
+        .routes(routes!(drill::show, drill::begin, drill::end))
+        .routes(routes!(watches::list))
+        .routes(routes!(watches::end))
+        .routes(routes!(audit::list))
+        .routes(routes!(log_level::show, log_level::set))
+        .routes(routes!(about::show))
+        .routes(routes!(events::listen))
+        .routes(routes!(openapi::show))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+    OpenApiRouter::with_openapi(openapi::beginning()).merge(others).merge(tables)
+}
+
+/// The API.
+pub fn router(admin: Arc<Admin>) -> Router {
+    let (router, _) = api().split_for_parts();
+    router
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .layer(Extension(openapi::Document(document().into())))
         .layer(middleware::from_fn_with_state(admin.clone(), gate::gate))
         .with_state(admin)
 }
 
 async fn unknown_path() -> Problem {
-    let known = "the paths are /v1/regions, /v1/placements, /v1/overrides, /v1/explain, /v1/tables, /v1/drill, /v1/watches and /v1/audit";
+    let known = "nothing has this path; /v1/openapi.json lists those that there are";
     Problem::new(StatusCode::NOT_FOUND, "unknown-path", known)
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Admin;
 use super::apart::apart;
@@ -29,7 +30,8 @@ pub(super) enum Outcome {
 }
 
 /// What a change would do.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Preview)]
 pub struct Told {
     /// Nothing was changed.
     pub dry_run: bool,
@@ -44,7 +46,7 @@ pub struct Told {
 }
 
 /// The answer to a change that is in force: what it was made to, and whether it will be remembered.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Carried<T> {
     /// What the change was made to.
     #[serde(flatten)]
@@ -61,6 +63,17 @@ pub struct Carried<T> {
     /// How it is watched, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Trial>,
+}
+
+/// What a change is answered with.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "for the document: each is sent as it is")]
+pub(super) enum Answer<T> {
+    /// It is in force.
+    Carried(Carried<T>),
+    /// With `dry_run`: what it would do.
+    Told(Told),
 }
 
 const BUSY_SECONDS: &str = "1";
@@ -143,7 +156,7 @@ impl Outcome {
                     persisted: done.kept.is_some(),
                     anchor: done.kept.map(|stamp| stamp.to_string()),
                     note: match (&done.made, done.kept) {
-                        (Made::Drill(_), _) => ENDS,
+                        (Made::Drill(_) | Made::LogLevel(_), _) => ENDS,
                         (_, Some(_)) => KEPT,
                         (_, None) => NOT_KEPT,
                     }
@@ -152,7 +165,9 @@ impl Outcome {
                 };
                 let seen = match &done.made {
                     // A table is not meant for the overrides beside it.
-                    Made::Table(_) | Made::FileRead(_) | Made::Watch(_) => Seen::table(done.version),
+                    Made::Table(_) | Made::FileRead(_) | Made::Watch(_) | Made::LogLevel(_) => {
+                        Seen::table(done.version)
+                    }
                     Made::Override(_) | Made::Drill(_) | Made::DrillEnd(_) => {
                         Seen { version: done.version, overlay: Some(done.overlay) }
                     }

@@ -10,30 +10,47 @@ use serde_json::Value;
 use steer::Span;
 use steer::effective::Forced;
 use steer::spec::State as Willingness;
+use utoipa::ToSchema;
 
 use super::conditions::Conditions;
 use super::extract::Body;
+use super::kinds::problems;
 use super::orders::{Outcome, carry_out};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Made, What};
+use crate::described;
 use crate::overlay::{Change, Listed, OverridePatch, PatchRefused, Target};
 
-#[derive(Deserialize)]
+/// A change of overrides, as it is asked for: weight, state or health at least.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Patch {
+#[schema(as = OverridePatch, example = example)]
+pub(super) struct Patch {
+    /// 0 to 100; `null` ends the override.
     #[serde(default, deserialize_with = "written")]
+    #[schema(value_type = Option<u8>, maximum = 100)]
     weight: Option<Option<u8>>,
+    /// Whether it takes requests; `null` ends the override.
     #[serde(default, deserialize_with = "written")]
+    #[schema(value_type = Option<described::State>)]
     state: Option<Option<Willingness>>,
+    /// What counts instead of what is seen; `null` ends the override.
     #[serde(default, deserialize_with = "written")]
+    #[schema(value_type = Option<described::Forced>)]
     health: Option<Option<Forced>>,
+    /// How long the weight, or a drain, takes to get there.
     #[serde(default)]
+    #[schema(value_type = Option<described::Span>)]
     over: Option<Span>,
+    /// Why.
     #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 1000)]
     reason: String,
+    /// How long it holds; until it is ended, unless it says otherwise.
     #[serde(default)]
+    #[schema(value_type = Option<described::Span>)]
     expires_in: Option<Span>,
 }
 
@@ -64,7 +81,7 @@ pub(super) async fn patch(
 }
 
 /// What overrides were changed of.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum Shown<T> {
     /// In its layers.
@@ -84,7 +101,7 @@ impl<T> Shown<T> {
 }
 
 /// All overrides.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct OverrideList {
     /// The overlay's number.
     pub overlay: u64,
@@ -92,6 +109,27 @@ pub struct OverrideList {
     pub overrides: Vec<Listed>,
 }
 
+problems!(
+    /// Of the list.
+    Listing = ANY
+);
+problems!(
+    /// Of overriding.
+    Overriding = ANY | CHANGE,
+    "bad-path",
+    "bad-body",
+    "bad-value",
+    "body-too-large",
+    "out-of-scope",
+    "unknown-region",
+    "unknown-placement",
+    "guarded",
+    "too-many-overrides"
+);
+
+/// All that operators have overridden
+#[utoipa::path(get, path = "/v1/overrides", tag = "overrides", operation_id = "listOverrides",
+    responses((status = 200, description = "All of them.", body = OverrideList), Listing))]
 pub(super) async fn list(State(admin): Shared) -> Json<OverrideList> {
     let snapshot = admin.publisher.snapshot();
     let overrides = snapshot.overlay.list(snapshot.table());

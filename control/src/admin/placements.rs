@@ -1,30 +1,54 @@
 //! `/v1/placements/{pool}/{region}`: one pool's presence in one region, in its layers, and changing it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
 use steer::ids::PlacementId;
 
 use super::conditions::Conditions;
-use super::extract::Body;
-use super::overrides::{self, Shown};
+use super::extract::{At, Body};
+use super::kinds::problems;
+use super::orders::Answer;
+use super::overrides::{self, Overriding, Patch, Shown};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::Caller;
+use crate::described;
 use crate::layers::{self, Placement};
 use crate::overlay::Target;
 
+problems!(
+    /// Of one.
+    Showing = ANY, "bad-path", "unknown-placement"
+);
+
+/// One pool's presence in one region
+#[utoipa::path(get, path = "/v1/placements/{pool}/{region}", tag = "placements", operation_id = "showPlacement",
+    params(
+        ("pool" = inline(described::Name), Path, description = "The pool's name."),
+        ("region" = inline(described::Name), Path, description = "The region's name."),
+    ),
+    responses((status = 200, description = "The placement, in its layers.", body = Placement), Showing))]
 pub(super) async fn show(
     State(admin): Shared,
-    Path((pool, region)): Path<(String, String)>,
+    At((pool, region)): At<(String, String)>,
 ) -> Result<Json<Placement>, Problem> {
     one(&admin, &Target::Placement { pool, region }).map(Json)
 }
 
+/// Overrides weight, state or health of one pool's presence in one region
+#[utoipa::path(patch, path = "/v1/placements/{pool}/{region}", tag = "placements", operation_id = "overridePlacement",
+    params(
+        ("pool" = inline(described::Name), Path, description = "The pool's name."),
+        ("region" = inline(described::Name), Path, description = "The region's name."),
+        Conditions
+    ),
+    request_body = Patch,
+    responses((status = 200, description = "It is in force; or what it would do.", body = Answer<Shown<Placement>>), Overriding))]
 pub(super) async fn patch(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
-    Path((pool, region)): Path<(String, String)>,
+    At((pool, region)): At<(String, String)>,
     conditions: Conditions,
     body: Body,
 ) -> Result<Response, Problem> {

@@ -6,26 +6,39 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use steer::guard::Violation;
+use utoipa::ToSchema;
 
+use super::kinds;
 use crate::changes::Seen;
+use crate::described;
 use crate::document::Finding;
 
 /// Why a call failed, for a person and for a program.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Document>);
 
-#[derive(Debug, Serialize)]
-struct Document {
+/// Why a call failed (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document {
+    /// What kind of problem it is, for programs.
     #[serde(rename = "type")]
     kind: String,
+    /// The name of the status.
     title: String,
+    /// The status.
     status: u16,
+    /// What is wrong, for people.
     detail: String,
+    /// The field of the call that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// One that is right.
+    #[schema(value_type = Option<Value>)]
     example: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// The mistakes of a table.
     findings: Vec<Finding>,
     /// The table version that `force` would have to name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +47,8 @@ struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     overlay: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What a guard refuses.
+    #[schema(value_type = Vec<described::Violation>)]
     violations: Vec<Violation>,
     #[serde(skip)]
     retry_after: Option<&'static str>,
@@ -41,8 +56,10 @@ struct Document {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+        // Else its document would not name it.
+        debug_assert!(kinds::is_known(kind, status.as_u16()), "{kind} {status} is not in the list of kinds");
         Self(Box::new(Document {
-            kind: format!("urn:nearside:problem:{kind}"),
+            kind: kinds::urn(kind),
             title: status.canonical_reason().unwrap_or("error").to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
@@ -93,7 +110,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self.0).expect("a problem has only strings and numbers");
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
-        let kind = header::HeaderValue::from_static("application/problem+json");
+        let kind = header::HeaderValue::from_static(kinds::PROBLEM_JSON);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if let Some(seconds) = self.0.retry_after {
             let seconds = header::HeaderValue::from_static(seconds);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -11,20 +11,24 @@ use steer::geo::Place;
 use steer::health::OriginHealth;
 use steer::ids::{PlacementId, RegionId};
 use steer::signals::{Health, RAMP_WHOLE};
+use utoipa::ToSchema;
 
 use super::conditions::Conditions;
-use super::extract::Body;
-use super::overrides::{self, Shown};
+use super::extract::{At, Body};
+use super::kinds::problems;
+use super::orders::Answer;
+use super::overrides::{self, Overriding, Patch, Shown};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::Caller;
+use crate::described;
 use crate::layers::{self, Configured, Effective, LastError, Placement};
 use crate::overlay::{Overrides, Target};
 use crate::share::{Basis, Shares};
 use crate::snapshot::Snapshot;
 
 /// All regions.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Regions {
     /// The table's version.
     pub version: u64,
@@ -39,11 +43,12 @@ pub struct Regions {
 }
 
 /// A region.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Region {
     /// Its name.
     pub name: String,
     /// Where it is.
+    #[schema(value_type = described::Place)]
     pub place: Place,
     /// The legal area its data is in.
     pub jurisdiction: Option<String>,
@@ -64,7 +69,7 @@ pub struct Region {
 }
 
 /// What this edge sees of a region.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Observed {
     /// L: the published round trip from here, in ms.
     pub latency_ms: Option<f64>,
@@ -77,7 +82,7 @@ pub struct Observed {
 }
 
 /// What this edge sees of a placement.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct ObservedPlacement {
     /// The pool.
     pub pool: String,
@@ -96,7 +101,7 @@ pub struct ObservedPlacement {
 }
 
 /// What this edge sees of an origin.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct ObservedOrigin {
     /// As written.
     pub address: String,
@@ -109,6 +114,18 @@ pub struct ObservedOrigin {
     pub last_error: Option<LastError>,
 }
 
+problems!(
+    /// Of the list.
+    Listing = ANY
+);
+problems!(
+    /// Of one.
+    Showing = ANY, "bad-path", "unknown-region"
+);
+
+/// Every region: configured, overridden, observed, and its predicted share
+#[utoipa::path(get, path = "/v1/regions", tag = "regions", operation_id = "listRegions",
+    responses((status = 200, description = "Every region.", body = Regions), Listing))]
 pub(super) async fn list(State(admin): Shared) -> Json<Regions> {
     let snapshot = admin.publisher.snapshot();
     let shares = admin.samples.predict(&snapshot);
@@ -123,7 +140,11 @@ pub(super) async fn list(State(admin): Shared) -> Json<Regions> {
     })
 }
 
-pub(super) async fn show(State(admin): Shared, Path(name): Path<String>) -> Result<Json<Region>, Problem> {
+/// One region
+#[utoipa::path(get, path = "/v1/regions/{region}", tag = "regions", operation_id = "showRegion",
+    params(("region" = inline(described::Name), Path, description = "The region's name.")),
+    responses((status = 200, description = "The region.", body = Region), Showing))]
+pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<Json<Region>, Problem> {
     one(&admin, &name, true).map(Json)
 }
 
@@ -137,10 +158,17 @@ fn one(admin: &Admin, name: &str, with_share: bool) -> Result<Region, Problem> {
     Ok(region(&snapshot, id, shares.as_ref(), admin.publisher.clock().now()))
 }
 
+/// Overrides weight, state or health of a region
+///
+/// What is `null` ends that override; what is not named stays as it is.
+#[utoipa::path(patch, path = "/v1/regions/{region}", tag = "regions", operation_id = "overrideRegion",
+    params(("region" = inline(described::Name), Path, description = "The region's name."), Conditions),
+    request_body = Patch,
+    responses((status = 200, description = "It is in force; or what it would do.", body = Answer<Shown<Region>>), Overriding))]
 pub(super) async fn patch(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
+    At(name): At<String>,
     conditions: Conditions,
     body: Body,
 ) -> Result<Response, Problem> {

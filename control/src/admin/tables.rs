@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::apart::apart;
-use super::conditions::Conditions;
-use super::extract::Body;
-use super::orders::{Outcome, carry_out, tag};
+use super::conditions::{Conditions, Reason};
+use super::extract::{Asked, At, Body, Queried};
+use super::kinds::problems;
+use super::orders::{Answer, Outcome, carry_out, tag};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
@@ -25,7 +26,7 @@ use crate::version::About;
 const DIFF_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The published versions.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Tables {
     /// The one in force.
     pub current: u64,
@@ -34,7 +35,7 @@ pub struct Tables {
 }
 
 /// A version that is held.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Held {
     /// What is told about it.
     #[serde(flatten)]
@@ -58,6 +59,31 @@ pub struct Published {
     pub watch: Option<Trial>,
 }
 
+problems!(
+    /// Of the list.
+    Listing = ANY
+);
+problems!(
+    /// Of one.
+    Showing = ANY, "bad-path", "unknown-version"
+);
+problems!(
+    /// Of what one has changed.
+    Comparing = ANY, "bad-path", "bad-query", "unknown-version"
+);
+problems!(
+    /// Of publishing.
+    Publishing = ANY | CHANGE, "bad-body", "body-too-large", "bad-table", "guarded"
+);
+problems!(
+    /// Of publishing a former one again.
+    RollingBack = ANY | CHANGE, "bad-path", "unknown-version", "bad-table", "guarded"
+);
+
+/// The published versions, also of former runs
+#[utoipa::path(get, path = "/v1/tables", tag = "tables", operation_id = "listTables",
+    responses((status = 200, description = "All that are held.", body = Tables,
+        headers(("ETag" = String, description = "The version in force, as If-Match takes it."))), Listing))]
 pub(super) async fn list(State(admin): Shared) -> Response {
     let current = admin.publisher.snapshot().version.about.version;
     let known = admin.changes.known();
@@ -68,29 +94,37 @@ pub(super) async fn list(State(admin): Shared) -> Response {
     (tag(Seen::table(current)), Json(Tables { current, versions: held.collect() })).into_response()
 }
 
-pub(super) async fn show(
-    State(admin): Shared,
-    Path(number): Path<String>,
-) -> Result<impl IntoResponse, Problem> {
+/// A version as it was written
+#[utoipa::path(get, path = "/v1/tables/{version}", tag = "tables", operation_id = "showTable",
+    params(("version" = u64, Path, description = "Its number.")),
+    responses((status = 200, description = "Its text.", body = String, content_type = "application/toml"), Showing))]
+pub(super) async fn show(State(admin): Shared, At(number): At<String>) -> Result<impl IntoResponse, Problem> {
     let text = text(&admin, number).await?;
     Ok(([(header::CONTENT_TYPE, "application/toml")], text.to_string()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Against {
+    /// The other version; the one before unless it is named.
+    #[param(value_type = Option<u64>)]
     against: Option<String>,
 }
 
-/// What has changed from another version, the one before if none is named, to this one.
+impl Queried for Against {
+    const EXAMPLE: &'static str = "?against=11";
+}
+
+/// What has changed from another version, the one before if none is named, to this one
+#[utoipa::path(get, path = "/v1/tables/{version}/diff", tag = "tables", operation_id = "diffTable",
+    params(("version" = u64, Path, description = "Its number."), Against),
+    responses((status = 200, description = "The difference of their texts.", body = String, content_type = "text/x-diff"), Comparing))]
 pub(super) async fn diff(
     State(admin): Shared,
-    Path(number): Path<String>,
-    against: Result<Query<Against>, QueryRejection>,
+    At(number): At<String>,
+    Asked(Against { against }): Asked<Against>,
 ) -> Result<impl IntoResponse, Problem> {
-    let Query(Against { against }) = against.map_err(|refused| {
-        Problem::field("bad-query", "query", refused.body_text(), serde_json::json!("?against=11"))
-    })?;
     let before = against.unwrap_or_else(|| {
         let known = admin.changes.known();
         let versions = known.versions().map(|known| known.about.version);
@@ -107,6 +141,10 @@ pub(super) async fn diff(
     Ok(([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], diff.await?))
 }
 
+/// Publishes a table; it is in force when this is answered
+#[utoipa::path(post, path = "/v1/tables", tag = "tables", operation_id = "publishTable", params(Reason, Conditions),
+    request_body(description = "The table, in TOML.", content((String = "application/toml"), (String = "text/plain"))),
+    responses((status = 200, description = "It is in force; or what it would do.", body = Answer<About>), Publishing))]
 pub(super) async fn publish(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
@@ -123,10 +161,14 @@ pub(super) async fn publish(
     published(outcome)
 }
 
+/// Publishes a former version again, as a new one
+#[utoipa::path(post, path = "/v1/tables/{version}/rollback", tag = "tables", operation_id = "rollBack",
+    params(("version" = u64, Path, description = "The number of the former version."), Reason, Conditions),
+    responses((status = 200, description = "It is in force; or what it would do.", body = Answer<About>), RollingBack))]
 pub(super) async fn rollback(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
-    Path(number): Path<String>,
+    At(number): At<String>,
     conditions: Conditions,
 ) -> Result<Response, Problem> {
     let reason = conditions.reason()?;

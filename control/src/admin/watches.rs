@@ -1,19 +1,22 @@
 //! `/v1/watches`: changes under watch, and ending a watch.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Shared;
-use super::conditions::Conditions;
+use super::conditions::{Conditions, Reason};
+use super::extract::At;
+use super::kinds::problems;
 use super::problem::Problem;
 use crate::access::{Action, Caller};
 use crate::changes::Seen;
 use crate::trial::{NotEnded, Trial, Tried};
 
 /// Changes under watch.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Watches {
     /// The one that is watched now; there is one at a time.
     pub running: Option<Trial>,
@@ -21,16 +24,35 @@ pub struct Watches {
     pub ended: Vec<Trial>,
 }
 
+problems!(
+    /// Of looking.
+    Looking = ANY
+);
+problems!(
+    /// Of ending one.
+    Ending = ANY | CHANGE, "out-of-scope", "unknown-watch", "watch-over"
+);
+
+/// Changes under watch
+///
+/// The one that is watched now, and the last ones that are over.
+#[utoipa::path(get, path = "/v1/watches", tag = "watches", operation_id = "listWatches",
+    responses((status = 200, description = "They.", body = Watches), Looking))]
 pub(super) async fn list(State(admin): Shared) -> Json<Watches> {
     let (running, ended) = admin.trials.list();
     Json(Watches { running, ended })
 }
 
-/// Ends the watch, and leaves the change in force.
+/// Ends a watch
+///
+/// The change stays in force.
+#[utoipa::path(delete, path = "/v1/watches/{number}", tag = "watches", operation_id = "endWatch",
+    params(("number" = u64, Path, description = "The watch's number."), Reason, Conditions),
+    responses((status = 200, description = "It is over; or what it is that would be.", body = Trial), Ending))]
 pub(super) async fn end(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
-    Path(number): Path<String>,
+    At(number): At<String>,
     conditions: Conditions,
 ) -> Result<Json<Trial>, Problem> {
     let reason = conditions.reason()?;

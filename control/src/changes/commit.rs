@@ -17,6 +17,7 @@ use super::record::{Kept, KeptVersion, Line, Recorded};
 use super::restore::Boot;
 use super::staged::Staged;
 use super::{Job, Keeping, Readers};
+use crate::events::{ChangeEvent, Happened};
 use crate::journal::{Digest, Entry, MAX_LINE_BYTES, Stamp};
 use crate::overlay::MAX_KEPT_BYTES;
 use crate::publisher::{MAX_VERSIONS, Publisher, Step};
@@ -307,6 +308,7 @@ impl Commit {
             }
             // Nobody may listen, and whoever asked may have left.
             let _ = self.events.send(fact.clone());
+            self.publisher.events().add(&Happened::Change(ChangeEvent::of(&fact)));
             let _ = done.send(Ok(fact));
         }
     }
@@ -404,6 +406,7 @@ impl Unwritten {
             Made::Drill(drill) => Recorded::Drill { drill: drill.clone() },
             Made::DrillEnd(drill) => Recorded::DrillEnd { drill: drill.clone() },
             Made::Watch(watch) => Recorded::Watch { watch: watch.clone() },
+            Made::LogLevel(set) => Recorded::LogLevel { set: set.clone() },
         };
         let data = Line { change, key: order.key.clone(), late: false };
         let (author, role, reason) = (order.author.clone(), order.role.clone(), order.reason.clone());

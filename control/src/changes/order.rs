@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use steer::guard::Violation;
+use utoipa::ToSchema;
 
 use super::seen::Seen;
 use crate::document::Finding;
 use crate::drill::{Drill, DrillDraft, DrillRefused};
 use crate::journal::{Digest, Stamp};
+use crate::log_level::{LevelDraft, LevelSet};
 use crate::overlay::{Change, OverridePatch, PatchRefused};
 use crate::trial::Trial;
 use crate::version::About;
@@ -72,6 +74,8 @@ pub enum What {
         /// Of which region it is, as far as whoever orders it has seen; another one does not end.
         region: Option<String>,
     },
+    /// Another log level, for a while.
+    LogLevel(LevelDraft),
     /// Nothing but a note of how a change under watch stands.
     Watch(Box<Trial>),
 }
@@ -81,7 +85,10 @@ impl What {
     /// and a table that is read again is the same.
     pub(super) fn is_new_beside(&self, in_force: &str) -> bool {
         match self {
-            Self::Publish { is_file: true, .. } | Self::FileRead { .. } | Self::Watch(_) => false,
+            Self::Publish { is_file: true, .. }
+            | Self::FileRead { .. }
+            | Self::Watch(_)
+            | Self::LogLevel(_) => false,
             Self::Publish { text, .. } => text != in_force,
             Self::Rollback { .. }
             | Self::Override(_)
@@ -93,11 +100,13 @@ impl What {
 }
 
 /// By which an order is known if it comes again.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[schema(as = IdempotencyKey)]
 pub struct Key {
     /// Whose it is, and what he calls it.
     pub name: String,
     /// Of the whole order: a key does not stand for two.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     pub order: Digest,
 }
 
@@ -120,7 +129,7 @@ pub struct Done {
 }
 
 /// What came of an order.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Made {
     /// A table is in force.
@@ -135,6 +144,8 @@ pub enum Made {
     FileRead(String),
     /// A change under watch stands so.
     Watch(Box<Trial>),
+    /// A log level is, or will be at once.
+    LogLevel(Arc<LevelSet>),
 }
 
 /// Why an order is not carried out.

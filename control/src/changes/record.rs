@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::order::{Done, Key};
 use crate::drill::Drill;
 use crate::journal::{Digest, Record};
+use crate::log_level::LevelSet;
 use crate::overlay::{Change, Saved};
 use crate::trial::Trial;
 use crate::version::About;
 
 /// What a line of the journal says, beside who wrote it, when and why.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+#[schema(as = AuditLine)]
 pub struct Line {
     /// What was changed.
     #[serde(flatten)]
@@ -26,14 +29,16 @@ pub struct Line {
 }
 
 /// What was changed.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "change", rename_all = "kebab-case")]
+#[schema(as = AuditedChange)]
 pub enum Recorded {
     /// A table came into force.
     Table {
         /// What is told about it.
         about: About,
         /// Its text.
+        #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
         text: Digest,
         /// Whether it was read from the table's file.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -64,6 +69,11 @@ pub enum Recorded {
     Watch {
         /// How it stands.
         watch: Box<Trial>,
+    },
+    /// A log level was set for a while. A restart ends it.
+    LogLevel {
+        /// Which.
+        set: Arc<LevelSet>,
     },
 }
 

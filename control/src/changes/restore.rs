@@ -63,6 +63,7 @@ pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
             Recorded::Drill { drill } => Made::Drill(drill),
             Recorded::DrillEnd { drill } => Made::DrillEnd(drill),
             Recorded::Watch { watch } => Made::Watch(watch),
+            Recorded::LogLevel { set } => Made::LogLevel(set),
         };
         if let Some(key) = data.key {
             let version = boot.last_version();

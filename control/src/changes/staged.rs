@@ -74,6 +74,10 @@ impl<'a> Staged<'a> {
                 let former = text(*version).ok_or(Refused::UnknownVersion(*version))?;
                 table(former.to_string(), format!("version {version}"))
             }
+            What::LogLevel(draft) => {
+                let set = draft.clone().begun(self.publisher.clock());
+                Ok((Step::Nothing, Made::LogLevel(Arc::new(set))))
+            }
             What::FileRead { fingerprint } => Ok((Step::Nothing, Made::FileRead(fingerprint.clone()))),
             What::Override(patch) => {
                 let change = self.publisher.resolved(&self.last, patch.clone()).map_err(Refused::Patch)?;

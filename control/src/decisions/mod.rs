@@ -55,6 +55,12 @@ pub enum NotHeld {
 }
 
 impl Decisions {
+    /// When this edge was started.
+    #[must_use]
+    pub const fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     /// Empty rings for that many workers, which share so many bytes; `started_at` tells this start of the edge from others.
     #[must_use]
     pub fn new(workers: usize, bytes: usize, started_at: Timestamp) -> Self {

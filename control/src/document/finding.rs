@@ -4,12 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use steer::Defect;
+use utoipa::ToSchema;
 
 use super::source::Source;
 use super::tree::{SyntaxError, Tree};
 
 /// A mistake at a place in a text.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Finding {
     /// The file, or what else the text is called.
     pub file: String,

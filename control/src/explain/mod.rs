@@ -9,6 +9,7 @@ mod words;
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steer::geo::Country;
 use steer::matching::RequestHead;
@@ -16,7 +17,9 @@ use steer::route::{Action, Route};
 use steer::router::NoRoute;
 use steer::spec::{State, Steering};
 use steer::{Client, Table};
+use utoipa::ToSchema;
 
+use crate::described;
 use crate::drill::Drill;
 use crate::layers::DecidedBy;
 pub use past::{Compared, Now, OriginChoice, PastDecision, Recorded, Unexplained, recall};
@@ -28,12 +31,27 @@ use crate::snapshot::Snapshot;
 pub trait Locate: Send + Sync {
     /// The client behind an address, and how his place was found.
     fn locate(&self, address: IpAddr) -> (Client, Whereabouts);
+
+    /// The databases that are asked, in this order.
+    fn databases(&self) -> Vec<GeoDatabase> {
+        Vec::new()
+    }
+}
+
+/// A database of places.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+pub struct GeoDatabase {
+    /// The file's name.
+    pub file: String,
+    /// When its data was made.
+    pub built_at: Timestamp,
 }
 
 /// A client's place and how it was found.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Whereabouts {
     /// ISO 3166-1 alpha-2 code.
+    #[schema(value_type = Option<described::Country>)]
     pub country: Option<Country>,
     /// Degrees north.
     pub latitude: Option<f64>,
@@ -65,10 +83,11 @@ pub struct Question {
 }
 
 /// The answer.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Explanation {
     /// The client. Not told of a decision of the past: only his key is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
     /// His place.
     pub place: Whereabouts,
@@ -80,6 +99,7 @@ pub struct Explanation {
     /// The route that matched; `None` if none did.
     pub route: Option<String>,
     /// How the route steers, and by which policy.
+    #[schema(value_type = Option<described::Steering>)]
     pub steering: Option<Steering>,
     /// The policy that the route names.
     pub policy: Option<String>,
@@ -101,7 +121,8 @@ pub struct Explanation {
 }
 
 /// A request to decide.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+#[schema(as = ExplainedRequest)]
 pub struct Request {
     /// The method.
     pub method: String,
@@ -112,7 +133,7 @@ pub struct Request {
 }
 
 /// What a decision was taken with.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Inputs {
     /// The table's version.
     pub version: u64,
@@ -128,13 +149,14 @@ pub struct Inputs {
 }
 
 /// A region and what became of it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Candidate {
     /// The region.
     pub region: String,
     /// Its health for the route's pool: the observed one, or the one that an operator forced and what is seen.
     pub health: String,
     /// Its state, after overrides.
+    #[schema(value_type = Option<described::State>)]
     pub state: Option<State>,
     /// Its weight for the pool, after overrides, in percent.
     pub weight: Option<f64>,
@@ -152,7 +174,7 @@ pub struct Candidate {
 }
 
 /// The parts of a cost.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Cost {
     /// `a`: the say of latency measured from this PoP.
     pub a: f64,

@@ -8,6 +8,7 @@ use steer::client::{Client, Pop};
 use steer::ids::OriginId;
 use steer::pick::Belongs;
 use steer::{Moment, Table};
+use utoipa::ToSchema;
 
 use super::telling::tell;
 use super::words::refused;
@@ -19,7 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::version::About;
 
 /// Which decision of the past it is, what was written down of it, and what would become of the request now.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct PastDecision {
     /// Its name.
     pub id: String,
@@ -48,7 +49,8 @@ pub struct PastDecision {
 }
 
 /// What came of a decision.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
+#[schema(as = RecordedDecision)]
 pub struct Recorded {
     /// The region; `None` if it went nowhere.
     pub region: Option<String>,
@@ -67,7 +69,7 @@ pub struct Recorded {
 }
 
 /// The choice between the origins of a region.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct OriginChoice {
     /// The origin.
     pub origin: String,
@@ -82,7 +84,7 @@ pub struct OriginChoice {
 }
 
 /// An origin that was compared.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Compared {
     /// The origin.
     pub origin: String,
@@ -91,7 +93,8 @@ pub struct Compared {
 }
 
 /// What would become of a request now.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+#[schema(as = DecisionNow)]
 pub struct Now {
     /// What it would be decided by.
     pub inputs: Inputs,

@@ -6,9 +6,12 @@ use steer::effective::{Forced, Override};
 use steer::ramp::Ramp;
 use steer::spec::State;
 use steer::{Moment, Span};
+use utoipa::ToSchema;
+
+use crate::described;
 
 /// One overridden value.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Overridden<T> {
     /// What counts instead of the table's, or of what is observed; where there is a ramp, once that has ended.
     pub value: T,
@@ -28,34 +31,38 @@ pub struct Overridden<T> {
 }
 
 /// A weight on its way: that of an overridden weight, or the one that a drain takes away.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct WeightRamp {
     /// The weight that it left.
     pub from: u8,
     /// The weight that it comes to.
     pub to: u8,
     /// How long it takes.
+    #[schema(value_type = described::Span)]
     pub over: Span,
     /// When it is there.
     pub ends_at: Timestamp,
     /// The overridden state that counts until a drain is there; `None` is the table's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<described::State>)]
     pub meanwhile: Option<State>,
     #[serde(skip)]
     pub(super) ends: Moment,
 }
 
 /// What is overridden of one region or placement.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Overrides {
     /// Instead of the configured weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Overridden<u8>>,
     /// Instead of the configured state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Overridden<described::State>>)]
     pub state: Option<Overridden<State>>,
     /// Instead of the observed health.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Overridden<described::Forced>>)]
     pub health: Option<Overridden<Forced>>,
 }
 

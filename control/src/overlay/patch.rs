@@ -11,8 +11,10 @@ use steer::effective::Forced;
 use steer::ids::RegionId;
 use steer::spec::State;
 use steer::{Moment, Span, Table};
+use utoipa::ToSchema;
 
 use super::{Overlay, Overridden, Overrides, WeightRamp};
+use crate::reason::reason_problem;
 
 /// The longest that an override may last.
 pub const MAX_EXPIRY: Span = Span::from_secs(366 * 24 * 3600);
@@ -20,8 +22,9 @@ pub const MAX_EXPIRY: Span = Span::from_secs(366 * 24 * 3600);
 pub const MAX_OVER: Span = Span::from_secs(24 * 3600);
 
 /// What an override applies to.
-#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = OverrideTarget)]
 pub enum Target {
     /// A region, and so all that is placed there.
     Region(String),
@@ -57,7 +60,8 @@ pub struct OverridePatch {
 
 /// A change as it takes effect: all that is overridden of its target from then on. Kept as it is, and applied again, it
 /// means the same, whatever has passed since.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+#[schema(as = OverrideChange)]
 pub struct Change {
     /// What it applies to.
     pub target: Target,
@@ -220,8 +224,8 @@ impl OverridePatch {
         if self.weight.flatten().is_some_and(|weight| weight > 100) {
             return wrong("weight", "a weight is a whole number from 0 to 100");
         }
-        if self.reason.trim().is_empty() || self.reason.len() > 1000 {
-            return wrong("reason", "say why in 1 to 1000 characters: whoever looks at it at night will ask");
+        if let Some(problem) = reason_problem(&self.reason) {
+            return wrong("reason", problem);
         }
         if self.expires_in.is_some_and(|span| span == Span::ZERO || span > MAX_EXPIRY) {
             return wrong("expires_in", "an override lasts longer than nothing and at most a year");

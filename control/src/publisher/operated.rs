@@ -6,6 +6,7 @@ use steer::Moment;
 use tokio::sync::watch;
 
 use super::{Inner, Publisher, Step};
+use crate::events::{Ended, EndedEvent, Happened};
 use crate::overlay::{Change, OverridePatch, PatchRefused};
 use crate::snapshot::Snapshot;
 
@@ -39,11 +40,14 @@ impl Publisher {
         if has_moved || !ended.is_empty() {
             self.republish_overlay(&mut inner);
         }
+        let is_over = |ended: Ended| self.events.add(&Happened::Ended(EndedEvent { ended }));
+        ended.into_iter().map(Ended::Override).for_each(is_over);
         let drill = before.drill.as_ref();
         if let Some(over) = drill.filter(|drill| drill.ends <= now) {
             tracing::info!(region = over.region, "drill over");
             let current = self.snapshot();
             self.swap(&mut inner, Snapshot { drill: None, ..Snapshot::clone(&current) });
+            is_over(Ended::Drill(over.region.clone()));
         }
         inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         inner.archive.forget_old(now);

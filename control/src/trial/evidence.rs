@@ -4,14 +4,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use steer::Span;
+use utoipa::ToSchema;
 
 use super::guard::{Compared, Guard};
 use crate::traffic::Answers;
 
 /// What a guard saw of a part of the traffic.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Evidence {
     /// The guard.
+    #[schema(value_type = String, examples("error_rate=1%"))]
     pub guard: Guard,
     /// The route whose requests these are; `None`: all requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]

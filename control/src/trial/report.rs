@@ -5,13 +5,15 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steer::Span;
+use utoipa::ToSchema;
 
 use super::evidence::Evidence;
 use super::guard::Guard;
+use crate::described;
 use crate::overlay::Target;
 
 /// A change under watch.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Trial {
     /// Counts up from 1 while this edge runs.
     pub number: u64,
@@ -22,8 +24,10 @@ pub struct Trial {
     /// Why.
     pub reason: String,
     /// What the change may not do.
+    #[schema(value_type = Vec<String>, examples(json!(["error_rate=1%"])))]
     pub guards: Vec<Guard>,
     /// How long it is watched.
+    #[schema(value_type = described::Span)]
     pub lasts: Span,
     /// Since when.
     pub since: Timestamp,
@@ -41,7 +45,7 @@ pub struct Trial {
 }
 
 /// What is watched.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Tried {
     /// A table.
@@ -66,7 +70,7 @@ pub enum Tried {
 }
 
 /// How a trial stands.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {
     /// The change is watched.

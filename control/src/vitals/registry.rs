@@ -40,6 +40,7 @@ pub struct OriginVitals {
     pub addresses: ArcSwap<Vec<SocketAddr>>,
     cells: Box<[OriginCells]>,
     health: AtomicU8,
+    health_since: AtomicU64,
     last_probed: AtomicU64,
     last_error: ArcSwapOption<LastError>,
 }
@@ -110,8 +111,15 @@ impl OriginVitals {
         }
     }
 
+    /// Since when its health is what it is; `None` is for as long as this edge knows it.
+    #[must_use]
+    pub fn health_since(&self) -> Option<Moment> {
+        Some(self.health_since.load(Relaxed)).filter(|nanos| *nanos > 0).map(Moment::from_nanos)
+    }
+
     /// Its health changed. For the prober.
-    pub fn set_health(&self, health: OriginHealth) {
+    pub fn set_health(&self, health: OriginHealth, at: Moment) {
+        self.health_since.store(at.as_nanos(), Relaxed);
         self.health.store(health as u8, Relaxed);
     }
 
@@ -227,6 +235,7 @@ impl Registry {
                 addresses: ArcSwap::from_pointee(key.address.parse().into_iter().collect()),
                 cells: (0..self.workers).map(|_| OriginCells::default()).collect(),
                 health: AtomicU8::new(OriginHealth::Unknown as u8),
+                health_since: AtomicU64::new(0),
                 last_probed: AtomicU64::new(0),
                 last_error: ArcSwapOption::empty(),
             })

@@ -90,7 +90,7 @@ enum Command {
     Token(token::TokenArgs),
     /// Say whether the edge of this configuration is ready (for container health checks)
     Ready(Configured),
-    /// Print every configuration key, or every metric, of this version, as Markdown
+    /// Print every configuration key or every metric of this version as Markdown, or the admin API as OpenAPI
     Reference {
         /// Which page
         page: Page,
@@ -136,6 +136,8 @@ enum Page {
     Configuration,
     /// Every metric.
     Metrics,
+    /// The admin API, as an OpenAPI document.
+    Openapi,
 }
 
 #[derive(Args, Debug)]

@@ -9,6 +9,7 @@ pub(super) fn reference(page: Page) -> ExitCode {
     let page = match page {
         Page::Configuration => reference::configuration(),
         Page::Metrics => reference::metrics(),
+        Page::Openapi => control::admin::document(),
     };
     say(page.trim_end());
     ExitCode::SUCCESS

@@ -1,6 +1,5 @@
 //! `nearside run`: an edge, from its files to its end.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,13 +9,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{complain, configuration, supervisor};
 use crate::edge::Edge;
+use crate::observe::process_log;
 
 pub(super) fn run(file: &Path) -> ExitCode {
     let settings = match configuration(file) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    start_logging();
+    process_log::start();
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }
@@ -87,12 +87,4 @@ pub(super) fn run(file: &Path) -> ExitCode {
         }
     });
     ExitCode::SUCCESS
-}
-
-/// The process log goes to standard error; NEARSIDE_LOG sets its level.
-fn start_logging() {
-    let level = std::env::var("NEARSIDE_LOG").ok().and_then(|level| level.parse().ok());
-    let level = level.unwrap_or(tracing::Level::INFO);
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
-    log.with_ansi(std::io::stderr().is_terminal()).init();
 }

@@ -7,6 +7,7 @@
 //! used: clients do not need it. `?verbose` says so, for whoever looks.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,6 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use control::changes::Keeps;
+use control::process::{Gate, Process};
 use control::publisher::Publisher;
 use prometheus::Registry;
 use steer::health::UNREADY_AFTER;
@@ -23,7 +25,7 @@ use tokio::sync::watch;
 use super::Phase;
 use crate::observe::{Sources, page, registry};
 
-/// What readiness depends on.
+/// What readiness depends on; and so the process, as the admin API sees it.
 #[derive(Clone)]
 pub(super) struct Readiness {
     pub(super) phase: watch::Receiver<Phase>,
@@ -44,6 +46,21 @@ impl Readiness {
             ("uplink", !(is_cut_off && self.fails_when_silent)),
             ("not_draining", *self.phase.borrow() == Phase::Serving),
         ]
+    }
+}
+
+impl Process for Readiness {
+    fn gates(&self) -> Vec<Gate> {
+        let gate = |(name, open): (&str, bool)| Gate { name: name.to_owned(), open };
+        Self::gates(self).into_iter().map(gate).collect()
+    }
+
+    fn ends(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut phase = self.phase.clone();
+        Box::pin(async move {
+            // Nobody is left to say so: it has ended.
+            let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+        })
     }
 }
 

@@ -31,12 +31,13 @@ use control::trial::Trials;
 use steer::draw::name_hash;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use health::Readiness;
 pub(crate) use publishes::Publishes;
 use sockets::{Sockets, bind, local};
 
-use crate::config::Settings;
+use crate::config::{OnAllSilent, Settings};
 use crate::locate::Locator;
-use crate::observe::{Outlets, Shard, Sources, Tally, WorkersTraffic};
+use crate::observe::{Outlets, Shard, Sources, Tally, WorkersTraffic, process_log};
 use crate::probe;
 use crate::worker::{self, AffinityKey, OriginTlsStore};
 
@@ -271,6 +272,12 @@ impl Common {
         let traffic = Arc::new(WorkersTraffic(self.shards.clone()));
         let trials = Arc::new(Trials::new(changes.clone(), self.publisher.clone(), traffic));
         let trial_counts = trials.counts().clone();
+        let ready = Readiness {
+            phase: phase.subscribe(),
+            probed: probed.clone(),
+            publisher: self.publisher.clone(),
+            fails_when_silent: !settings.references.is_empty() || settings.on_all_silent == OnAllSilent::Fail,
+        };
         let tending = tending::Parts {
             settings: settings.clone(),
             publisher: self.publisher.clone(),
@@ -286,7 +293,10 @@ impl Common {
                 locator: self.locator.clone(),
                 access: access.clone(),
                 counts: counts.clone(),
+                log: Arc::new(process_log::levels()),
+                process: Arc::new(ready.clone()),
             }),
+            ready,
             sources: Sources {
                 publisher: self.publisher.clone(),
                 samples: self.samples.clone(),
@@ -305,7 +315,6 @@ impl Common {
             admin_tls,
             health_listener: health,
             phase: phase.subscribe(),
-            probed: probed.clone(),
             reloads,
         };
         others.push(spawned("control", tending::start(tending))?);

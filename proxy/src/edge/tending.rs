@@ -12,6 +12,8 @@ use std::time::Duration;
 use control::access::Access;
 use control::admin::{Admin, router};
 use control::changes::{Changes, Made, Order, Refused, Seen, What};
+use control::events::{Ended, EndedEvent, Happened};
+use control::log_level::LogLevels;
 use control::publisher::Publisher;
 use control::version::fingerprint;
 use control::watch::Watch;
@@ -22,7 +24,7 @@ use super::health::{self, Readiness};
 use super::operators::{Bounds, Operators};
 use super::origin_files::OriginFiles;
 use super::{Phase, Publishes};
-use crate::config::{OnAllSilent, Settings};
+use crate::config::Settings;
 use crate::locate::Locator;
 use crate::observe::Sources;
 use crate::tls::{ListenerTls, TlsListeners};
@@ -42,7 +44,7 @@ pub(super) struct Parts {
     pub(super) admin_tls: Option<Arc<ListenerTls>>,
     pub(super) health_listener: StdListener,
     pub(super) phase: watch::Receiver<Phase>,
-    pub(super) probed: watch::Receiver<bool>,
+    pub(super) ready: Readiness,
     pub(super) reloads: mpsc::Receiver<oneshot::Sender<()>>,
 }
 
@@ -64,7 +66,7 @@ async fn run(parts: Parts) -> io::Result<()> {
         admin_tls,
         health_listener,
         sources,
-        probed,
+        ready,
         mut phase,
         mut reloads,
         ..
@@ -81,13 +83,7 @@ async fn run(parts: Parts) -> io::Result<()> {
         tls: parts.tls,
         access: admin.access.clone(),
         changes: admin.changes.clone(),
-    };
-    let settings = &tending.settings;
-    let ready = Readiness {
-        phase: phase.clone(),
-        probed,
-        publisher: tending.publisher.clone(),
-        fails_when_silent: !settings.references.is_empty() || settings.on_all_silent == OnAllSilent::Fail,
+        log: admin.log.clone(),
     };
     let counts = admin.counts.clone();
     let trials = admin.trials.clone();
@@ -166,6 +162,7 @@ struct Tending {
     publishes: Arc<Publishes>,
     tls: Arc<TlsListeners>,
     access: Arc<Access>,
+    log: Arc<LogLevels>,
     /// The fingerprint of the table's file as last read.
     table_read: RefCell<String>,
 }
@@ -197,6 +194,12 @@ impl Tending {
     fn advance(&self) -> Duration {
         let next = self.publisher.advance();
         let now = self.publisher.clock().now();
+        let (has_ended, level_ends) = self.log.advance(now);
+        if has_ended {
+            let ended = EndedEvent { ended: Ended::LogLevel };
+            self.publisher.events().add(&Happened::Ended(ended));
+        }
+        let next = next.into_iter().chain(level_ends).min();
         let next = next.map(|at| Duration::from(at.since(now)));
         // A moment more, so that it is due when it is looked at.
         next.map_or(ADVANCE_TICK, |next| (next + Duration::from_millis(1)).min(ADVANCE_TICK))

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use control::explain::{Locate, Whereabouts};
+use control::explain::{GeoDatabase, Locate, Whereabouts};
+use jiff::Timestamp;
 use steer::client::{Client, Pop, Spot};
 use steer::draw::bytes_hash;
 use steer::geo::{Country, Place, Point};
@@ -229,6 +230,14 @@ impl Locate for Locator {
             },
         };
         (client, whereabouts)
+    }
+
+    fn databases(&self) -> Vec<GeoDatabase> {
+        let told = |(file, built): (String, u64)| {
+            let built_at = i64::try_from(built).ok().and_then(|built| Timestamp::from_second(built).ok())?;
+            Some(GeoDatabase { file, built_at })
+        };
+        Self::databases(self).into_iter().filter_map(told).collect()
     }
 }
 

@@ -5,6 +5,7 @@ mod diagnostics;
 mod log_writer;
 mod metrics;
 mod outlets;
+pub(crate) mod process_log;
 mod reason;
 mod series;
 mod spans;

@@ -84,7 +84,7 @@ mod tests {
         ] {
             series.add(status, reason, Span::from_millis(3));
         }
-        let answers = answers(&series);
+        let answers = super::answers(&series);
         assert_eq!((answers.requests, answers.errors, answers.timed()), (11, 4, 11));
     }
 

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use control::clock::Clock;
+use control::events::{Happened, UplinkEvent};
 use control::publisher::Publisher;
 use control::snapshot::Snapshot;
 use control::vitals::{OriginKey, OriginVitals, PlacementKey};
@@ -218,6 +219,7 @@ impl Keeper {
             inner.latencies.resume(now);
             self.publisher.uplink().set_silent_since(None);
             tracing::info!("the uplink is back");
+            self.publisher.events().add(&Happened::Uplink(UplinkEvent { suspected: false }));
         }
     }
 
@@ -235,6 +237,7 @@ impl Keeper {
             let since = uplink.silent_since().unwrap_or(now);
             self.publisher.uplink().set_silent_since(Some(since));
             tracing::warn!("nothing answers at all: the uplink is suspected, and nobody's health changes");
+            self.publisher.events().add(&Happened::Uplink(UplinkEvent { suspected: true }));
             placements.doubt(since, now);
         }
         placements.tick(now, uplink.is_suspected());

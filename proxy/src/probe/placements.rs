@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use control::events::{Happened, HealthEvent};
 use control::publisher::Publisher;
 use control::snapshot::Snapshot;
 use control::vitals::{AnswerCounts, OriginKey, OriginVitals, PlacementKey, PlacementVitals};
@@ -126,7 +127,7 @@ impl Placements {
         let Some(at) = kept.position(key) else { return false };
         let before = kept.machine.origins()[at].health();
         let observed = kept.machine.on(at, event, now, Surroundings { is_last, ..around });
-        kept.show_origins();
+        kept.show_origins(now);
         let after = kept.machine.origins()[at].health();
         self.publish(&key.placement, observed, now, cause);
         before != OriginHealth::Suspect && after == OriginHealth::Suspect
@@ -164,7 +165,7 @@ impl Placements {
             let Some(kept) = self.kept.get_mut(&key) else { continue };
             kept.accused = None;
             let observed = kept.machine.doubt(since);
-            kept.show_origins();
+            kept.show_origins(now);
             self.publish(&key, observed, now, "nothing answers at all: it may be this PoP's uplink");
         }
     }
@@ -198,6 +199,13 @@ impl Placements {
         if before.health != observed.health {
             let (from, to) = (before.health.as_str(), observed.health.as_str());
             self.series.transition(&key.pool, &key.region, to);
+            self.publisher.events().add(&Happened::Health(HealthEvent {
+                pool: key.pool.clone(),
+                region: key.region.clone(),
+                from: from.to_owned(),
+                to: to.to_owned(),
+                cause: cause.to_owned(),
+            }));
             match observed.health {
                 Health::Down | Health::Held => {
                     tracing::warn!(pool = %key.pool, region = %key.region, from, to, cause, "health changed");
@@ -212,10 +220,10 @@ impl Placements {
 
 impl Kept {
     /// Shows workers how its origins are.
-    fn show_origins(&self) {
+    fn show_origins(&self, now: Moment) {
         for (vitals, origin) in self.origins.iter().zip(self.machine.origins()) {
             if vitals.health() != origin.health() {
-                vitals.set_health(origin.health());
+                vitals.set_health(origin.health(), now);
             }
         }
     }

@@ -184,7 +184,7 @@ catalogue! {
         ["state": "`passed`, `rolled_back`, `stuck`, `superseded`, `inconclusive`, `ended`"]
         "Watches of changes that are over, by how they ended.";
     ADMIN_REQUESTS = Counter "nearside_admin_requests_total"
-        ["role": "`none`, `viewer`, `operator`, `admin`", "verb": "`GET`, `PATCH`, `POST`, `other`", "result": "`ok`, `unauthorized`, `limited`, `forbidden`, `refused`, `failed`"]
+        ["role": "`none`, `viewer`, `operator`, `admin`", "verb": "`GET`, `PATCH`, `POST`, `PUT`, `DELETE`, `other`", "result": "`ok`, `unauthorized`, `limited`, `forbidden`, `refused`, `failed`"]
         "Calls of the admin API, by the caller's role; those by nobody have none.";
     ADMIN_TOKENS_RELOAD = Counter "nearside_admin_tokens_reload_total"
         ["result": "`ok`, `refused`"]

@@ -1,0 +1,176 @@
+//! How much this edge says in its log, and for how long more than usual.
+//!
+//! A level that somebody sets ends by itself, because nobody remembers in the morning to turn off what he turned on at night. Whoever
+//! has the log says how to change it; here is who wanted it, and until when.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use steer::{Moment, Span};
+use utoipa::ToSchema;
+
+use crate::clock::Clock;
+
+/// The longest that a level may be set for.
+pub const MAX_LEVEL: Span = Span::from_secs(24 * 3600);
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What keeps this edge from doing its work.
+    Error,
+    /// Also what somebody should look at.
+    Warn,
+    /// Also what happens.
+    Info,
+    /// Also why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// A level as it is asked for.
+#[derive(Clone, Debug)]
+pub struct LevelDraft {
+    /// How much.
+    pub level: Level,
+    /// For how long.
+    pub lasts: Span,
+    /// Who wants it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A level that somebody has set.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+pub struct LevelSet {
+    /// How much.
+    pub level: Level,
+    /// Who wanted it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub expires_at: Timestamp,
+    #[serde(skip)]
+    ends: Moment,
+}
+
+impl LevelDraft {
+    /// The level, set at `now`, when it is `wall`.
+    pub(crate) fn begun(self, clock: &Clock) -> LevelSet {
+        let Self { level, lasts, author, reason } = self;
+        let since = clock.wall();
+        let expires_at = since + std::time::Duration::from(lasts.min(MAX_LEVEL));
+        LevelSet { level, author, reason, since, expires_at, ends: clock.now() + lasts.min(MAX_LEVEL) }
+    }
+}
+
+type Change = Box<dyn Fn(Level) + Send + Sync>;
+
+/// How much the log says.
+pub struct LogLevels {
+    usual: Level,
+    /// Changes it; `None` where this process has no log of its own.
+    change: Option<Change>,
+    set: Mutex<Option<Arc<LevelSet>>>,
+}
+
+impl std::fmt::Debug for LogLevels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogLevels")
+            .field("usual", &self.usual)
+            .field("set", &self.set)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LogLevels {
+    /// A log that usually says so much, and how that is changed.
+    #[must_use]
+    pub fn new(usual: Level, change: Option<Change>) -> Self {
+        Self { usual, change, set: Mutex::default() }
+    }
+
+    /// What it usually says.
+    #[must_use]
+    pub const fn usual(&self) -> Level {
+        self.usual
+    }
+
+    /// What somebody has set.
+    #[must_use]
+    pub fn set_by_somebody(&self) -> Option<Arc<LevelSet>> {
+        self.lock().clone()
+    }
+
+    /// Whether it can be changed.
+    #[must_use]
+    pub const fn is_changeable(&self) -> bool {
+        self.change.is_some()
+    }
+
+    /// Puts a level in force, unless it is over, or a newer one is in force.
+    pub fn put(&self, set: &Arc<LevelSet>, now: Moment) {
+        let mut current = self.lock();
+        let is_older = current.as_ref().is_some_and(|current| current.since >= set.since);
+        if set.ends <= now || is_older {
+            return;
+        }
+        if let Some(change) = &self.change {
+            // At the usual level as well, or a quiet log would not tell who made it quiet.
+            tracing::warn!(level = ?set.level, author = set.author, reason = set.reason, expires_at = %set.expires_at, "log level set");
+            change(set.level);
+            *current = Some(set.clone());
+        }
+    }
+
+    /// Ends what is over at `now`: whether something has ended, and when to look again.
+    pub fn advance(&self, now: Moment) -> (bool, Option<Moment>) {
+        let mut current = self.lock();
+        let over = current.take_if(|set| set.ends <= now);
+        if let (Some(_), Some(change)) = (&over, &self.change) {
+            change(self.usual);
+            tracing::warn!(level = ?self.usual, "log level as usual again");
+        }
+        (over.is_some(), current.as_ref().map(|set| set.ends))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<LevelSet>>> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(level: Level, lasts: Span) -> LevelDraft {
+        LevelDraft { level, lasts, author: "ann".to_owned(), reason: "test".to_owned() }
+    }
+
+    #[test]
+    fn a_level_ends_by_itself_and_an_old_one_does_not_come_back() {
+        let said: Arc<Mutex<Vec<Level>>> = Arc::default();
+        let here = said.clone();
+        let change: Change = Box::new(move |level| here.lock().unwrap().push(level));
+        let (clock, levels) = (Clock::start(), LogLevels::new(Level::Info, Some(change)));
+        let first = Arc::new(draft(Level::Debug, Span::from_secs(60)).begun(&clock));
+        levels.put(&first, clock.now());
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        let second = Arc::new(draft(Level::Warn, Span::from_secs(10)).begun(&clock));
+        levels.put(&second, clock.now());
+        levels.put(&first, clock.now());
+        assert_eq!(levels.set_by_somebody(), Some(second.clone()));
+        assert_eq!(levels.advance(clock.now()), (false, Some(second.ends)));
+        assert_eq!(levels.advance(second.ends), (true, None));
+        levels.put(&second, second.ends);
+        assert_eq!(levels.set_by_somebody(), None, "it is over");
+        assert_eq!(*said.lock().unwrap(), [Level::Debug, Level::Warn, Level::Info]);
+    }
+}
