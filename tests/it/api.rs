@@ -220,6 +220,13 @@ async fn every_answer_is_what_the_document_says() {
     let ramp = r#"{"weight": 40, "over": "1h", "reason": "test", "expires_in": "2h"}"#;
     let patch = r#"{"state": "drain", "over": "1h", "health": "up", "reason": "test"}"#;
     let all: &[(Method, &str, &str, &str)] = &[
+        (Method::PATCH, "/v1/regions/{region}", "/v1/regions/near?watch=1h&shares=1", ramp),
+        (Method::PATCH, "/v1/regions/{region}", "/v1/regions/near?watch=1h", ramp),
+        (Method::GET, "/v1/watches", "/v1/watches", ""),
+        (Method::DELETE, "/v1/watches/{number}", "/v1/watches/1?reason=seen", ""),
+        (Method::DELETE, "/v1/watches/{number}", "/v1/watches/1?reason=seen", ""),
+        (Method::DELETE, "/v1/watches/{number}", "/v1/watches/9?reason=seen", ""),
+        (Method::GET, "/v1/watches", "/v1/watches", ""),
         (Method::PATCH, "/v1/regions/{region}", "/v1/regions/near?dry_run=1", ramp),
         (Method::PATCH, "/v1/regions/{region}", "/v1/regions/near", ramp),
         (Method::PATCH, "/v1/regions/{region}", "/v1/regions/near", "{"),

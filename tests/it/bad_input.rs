@@ -58,7 +58,8 @@ fn cases() -> Vec<Case> {
         (REGION, json!({"weight": "50", "reason": "x"}), "bad-body", "body"),
         (REGION, json!({"state": "Drain", "reason": "x"}), "bad-body", "body"),
         (REGION, json!({"health": "suspect", "reason": "x"}), "bad-body", "body"),
-        (REGION, json!({"weight": 50, "reason": "x", "expires_in": "99999999h"}), "bad-value", "expires_in"),
+        (REGION, json!({"weight": 50, "reason": "x", "expires_in": "9000h"}), "bad-value", "expires_in"),
+        (REGION, json!({"weight": 50, "reason": "x", "expires_in": "99999999h"}), "bad-body", "body"),
         (REGION, json!({"weight": 50, "reason": "x", "over": "25h"}), "bad-value", "over"),
         (REGION, json!({"weight": 50, "reason": "x", "over": -1}), "bad-body", "body"),
         (PLACEMENT, json!({"weight": 50, "reason": "a\nb"}), "bad-value", "reason"),
@@ -97,8 +98,8 @@ fn cases() -> Vec<Case> {
     for (query, field) in [
         ("/v1/regions/eu?dry_run=maybe", "dry_run"),
         ("/v1/regions/eu?volatile=2", "volatile"),
-        ("/v1/regions/eu?force=-1", "query"),
-        ("/v1/regions/eu?force=all", "query"),
+        ("/v1/regions/eu?force=-1", "force"),
+        ("/v1/regions/eu?force=all", "force"),
         ("/v1/regions/eu?forse=1", "query"),
         ("/v1/regions/eu?dry_run=1&dry_run=1", "query"),
     ] {
@@ -122,6 +123,7 @@ fn cases() -> Vec<Case> {
         ("/v1/routes?limit=x", "bad-query", "query"),
         ("/v1/routes?after=nothing", "bad-query", "after"),
         ("/v1/origins?pol=app", "bad-query", "query"),
+        ("/v1/origins?region=", "bad-query", "region"),
         ("/v1/audit?last=0", "bad-query", "last"),
         ("/v1/geo/localhost", "bad-address", "ip"),
         ("/v1/geo/1.2.3", "bad-address", "ip"),

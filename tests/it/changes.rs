@@ -73,7 +73,7 @@ async fn a_force_may_name_the_overrides_that_it_was_meant_for() {
     edge.admin.patch("far", &state("drain")).await;
     let (status, moved) = edge.admin.json(Method::PATCH, "/v1/regions/near?force=1.1", &state("off")).await;
     assert_eq!((status, &moved["type"]), (412, &"urn:nearside:problem:moved".into()), "{moved}");
-    assert!(moved["detail"].as_str().unwrap().contains("1.3, not 1.1"), "{moved}");
+    assert!(moved["detail"].as_str().unwrap().contains("1.3 is in force, not 1.1"), "{moved}");
     let tagged = async |tag: &str, body: &str| {
         edge.admin.send(Method::PATCH, "/v1/regions/far", &[("if-match", tag)], body).await.0
     };

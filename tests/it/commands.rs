@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use http::Method;
-use serde_json::Value;
-use testkit::{Edge, EdgeBuilder, Origin, Terminal, table, until};
+use serde_json::{Value, json};
+use testkit::{Edge, EdgeBuilder, Origin, Terminal, table_with, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::{NEARSIDE, skipped};
 
@@ -73,7 +75,9 @@ fn ended(output: Output) -> Ended {
 
 pub(crate) async fn near_and_far() -> ([Origin; 2], Edge, Operator) {
     let (near, far) = (Origin::named("near").await, Origin::named("far").await);
-    let table = table(&[("near", &[near.host()]), ("far", &[far.host()])]);
+    // In an order that is written: origins next door are measured, and then either may be the nearer one.
+    let table = table_with(&[("near", &[near.host()]), ("far", &[far.host()])], "", "policy = \"order\"")
+        + "[[policies]]\nname = \"order\"\nsteering = \"active-passive\"\norder = [\"near\", \"far\"]\n";
     let edge = EdgeBuilder::new(NEARSIDE, &table).start().await;
     let operator = Operator::of(&edge);
     ([near, far], edge, operator)
@@ -192,7 +196,7 @@ async fn the_audit_is_shown_followed_and_verified() {
 async fn a_script_can_tell_how_a_command_ended() {
     let (_origins, edge, operator) = near_and_far().await;
     let code = |args: &[&str]| operator.run(args).code;
-    assert_eq!(code(&["weight", "near", "50", "--reason", "x", "--yes"]), Some(0));
+    assert_eq!(code(&["weight", "near", "90", "--reason", "x", "--yes"]), Some(0));
     assert_eq!(code(&["weight", "near", "40", "--reason", "x", "--dry-run"]), Some(0));
     assert_eq!(code(&["weight", "mars", "50", "--reason", "x", "--yes"]), Some(1));
     assert_eq!(code(&["weight", "near", "40", "--reason", "x", "--over", "0s", "--yes"]), Some(1));
@@ -207,6 +211,7 @@ async fn a_script_can_tell_how_a_command_ended() {
         assert_eq!(code(misunderstood), Some(2), "{misunderstood:?}");
     }
     assert_eq!(code(&["weight", "near", "40", "--reason", "x"]), Some(3));
+    operator.change(&["weight", "near", "--clear"]);
     operator.change(&["state", "far", "off"]);
     for yes in [&["--yes"][..], &[]] {
         let refused = operator.run(&[&["state", "near", "off", "--reason", "x"][..], yes].concat());
@@ -248,7 +253,7 @@ async fn it_is_looked_again_until_somebody_has_seen_enough() {
     let mut command = operator.command(&["regions", "--watch", "200ms", "-o", "json"]);
     let mut watcher = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
-    for weight in ["100", "30"] {
+    for weight in ["100", "70"] {
         operator.change(&["weight", "near", weight]);
         let weight: u64 = weight.parse().unwrap();
         // Bounded: it is in force already, and lines from before are few.
@@ -266,8 +271,8 @@ async fn it_is_looked_again_until_somebody_has_seen_enough() {
     terminal.run(operator.command(&["overrides", "--watch"]));
     terminal.until_shown("Ctrl-C ends").await;
     let shown = terminal.shown();
-    assert!(shown.starts_with("\u{1b}[H") && shown.contains("weight 30"), "{shown:?}");
-    operator.change(&["weight", "far", "20"]);
+    assert!(shown.starts_with("\u{1b}[H") && shown.contains("weight 70"), "{shown:?}");
+    operator.change(&["weight", "far", "90"]);
     // Eight rows are few.
     terminal.until_shown("make the window higher").await;
     // What goes wrong later is shown, and no reason to stop.
@@ -275,21 +280,45 @@ async fn it_is_looked_again_until_somebody_has_seen_enough() {
     terminal.until_shown("no edge answers").await;
 }
 
+/// An edge of another version, which lets through what this one refuses: it gives the same answer to each question.
+async fn credulous(answer: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // A question is smaller than what is read at once.
+            let _ = stream.read(&mut [0; 16 << 10]).await;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+            let _ = stream.write_all(format!("{head}{answer}").as_bytes()).await;
+        }
+    });
+    address
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_write_does_not_reach_the_terminal() {
-    let (_origins, edge, operator) = near_and_far().await;
+    let (_origins, edge, _) = near_and_far().await;
     let reason = "\u{1b}]0;owned\u{7}\u{9b}2J\nfar: weight 0\u{202e}";
-    edge.admin.patch("near", &serde_json::json!({"weight": 40, "reason": reason}).to_string()).await;
-    for command in [&["overrides"][..], &["regions"], &["audit"], &["audit", "--last", "1"]] {
-        for output in [&[][..], &["-o", "json"]] {
-            let said = operator.well(&[command, output].concat());
+    let since = "2026-03-01T03:00:00Z";
+    let weight =
+        json!({ "value": 40, "author": "ann", "reason": reason, "since": since, "expires_at": null });
+    let overridden =
+        json!({ "target": { "region": "near" }, "applies": true, "overrides": { "weight": weight } });
+    let line = json!({ "seq": 1, "hash": "00", "time": since, "author": "ann", "role": "operator", "reason": reason,
+        "change": "override", "target": { "region": "near" }, "overrides": { "weight": weight } });
+    for (command, answer) in [
+        ("overrides", json!({ "overlay": 1, "overrides": [overridden] })),
+        ("audit", json!({ "anchor": "1:00", "changes": [line] })),
+    ] {
+        let operator = Operator::of(&edge).through(&credulous(answer.to_string()).await);
+        for output in ["table", "json"] {
+            let said = operator.well(&[command, "-o", output]);
             let is_obeyed = |it: char| (it.is_control() && it != '\n') || it == '\u{202e}';
-            assert!(!said.contains(is_obeyed), "{command:?}: {said:?}");
+            assert!(!said.contains(is_obeyed), "{command}: {said:?}");
             assert!(said.contains("owned") && !said.contains("\nfar: weight 0"), "{said}");
         }
+        assert_eq!(operator.json(&[command]), answer, "a program reads the same");
     }
-    let listed = operator.json(&["overrides"]);
-    assert_eq!(listed["overrides"][0]["overrides"]["weight"]["reason"], reason, "a program reads the same");
 }
 
 /// With numbers and times as N, and single spaces: they vary.

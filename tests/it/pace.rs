@@ -31,7 +31,7 @@ fn number(name: &str, usual: u64) -> u64 {
 }
 
 fn say(line: &str) {
-    writeln!(std::io::stdout(), "{line}").unwrap();
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 fn large_table(origins: &[Origin], routes: u64) -> String {

@@ -222,7 +222,7 @@ fn publishing(edge: &Edge, table: &str, watch: &str) -> Command {
     let file = edge.folder.path().join("next.toml");
     std::fs::write(&file, table).unwrap();
     let mut command = Command::new(NEARSIDE);
-    command.args(["tables", "publish"]).arg(file).args(["--reason", "a test", "--watch", watch]);
+    command.args(["tables", "publish"]).arg(file).args(["--reason", "a test", "--yes", "--watch", watch]);
     command.args(["--guard", "error_rate=1%"]);
     command.arg("--admin").arg(edge.admin.address.to_string()).env("NEARSIDE_TOKEN", &edge.admin.token);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -9,10 +9,11 @@ use steer::Span;
 use utoipa::ToSchema;
 
 use super::Shared;
+use super::answers::Answer;
 use super::conditions::{Conditions, Reason, sound_guards, sound_reason};
 use super::extract::Body;
 use super::kinds::problems;
-use super::orders::{Answer, carry_out};
+use super::orders::carry_out;
 use super::problem::Problem;
 use crate::access::{Action, Caller};
 use crate::changes::{Made, What};
@@ -63,6 +64,8 @@ fn guarded_example() -> Value {
     example["guard"] = json!("error_rate=+1%");
     example
 }
+/// What a change here is answered with.
+type Changed = Answer<Drilled>;
 
 problems!(
     /// Of looking.
@@ -89,7 +92,7 @@ pub(super) async fn show(State(admin): Shared) -> Json<Drilled> {
 ///
 /// It is refused where the other regions could not carry it. There is one at a time, and a restart ends it.
 #[utoipa::path(post, path = "/v1/drill", tag = "drill", operation_id = "beginDrill", params(Conditions), request_body = Wanted,
-    responses((status = 200, description = "It runs; or what it would do.", body = Answer<Drilled>), Beginning))]
+    responses((status = 200, description = "It runs; or what it would do.", body = inline(Changed)), Beginning))]
 pub(super) async fn begin(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
@@ -123,7 +126,7 @@ pub(super) async fn begin(
 
 /// Ends the drill that runs
 #[utoipa::path(delete, path = "/v1/drill", tag = "drill", operation_id = "endDrill", params(Reason, Conditions),
-    responses((status = 200, description = "It has ended; or what that would do.", body = Answer<Drilled>), Ending))]
+    responses((status = 200, description = "It has ended; or what that would do.", body = inline(Changed)), Ending))]
 pub(super) async fn end(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,

@@ -31,6 +31,10 @@ impl<S: Sync + Send> FromRequest<S> for Body {
 impl Body {
     /// What it says, as JSON; a mistake is told with an example of what is right.
     pub(super) fn read<T: DeserializeOwned>(&self, example: impl FnOnce() -> Value) -> Result<T, Problem> {
+        // serde takes a list for an object without names.
+        if !self.0.trim_ascii_start().starts_with(b"{") {
+            return Err(Problem::field("bad-body", "body", "it is not a JSON object", example()));
+        }
         serde_json::from_slice(&self.0)
             .map_err(|error| Problem::field("bad-body", "body", error.to_string(), example()))
     }

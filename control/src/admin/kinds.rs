@@ -64,6 +64,7 @@ const KINDS: &[(&str, u16, &str)] = &[
     ("no-peer", 500, "a fault of nearside"),
     ("broken-audit", 500, "what is kept was damaged"),
     ("decision-unfit", 500, "a fault of nearside"),
+    ("no-audit", 503, "where changes are kept cannot be opened yet"),
     ("not-kept", 503, "the change could not be kept, so it was not made"),
     ("busy", 503, "too many changes at once"),
     ("stopping", 503, "this edge takes no changes any more"),

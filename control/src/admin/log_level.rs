@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use steer::Span;
 use utoipa::ToSchema;
 
+use super::answers::Answer;
 use super::conditions::{Conditions, sound_reason};
 use super::extract::Body;
 use super::kinds::problems;
-use super::orders::{Answer, carry_out};
+use super::orders::carry_out;
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
@@ -47,7 +48,7 @@ pub(super) struct Wanted {
     reason: String,
     /// For how long; 30 minutes unless it says otherwise, a day at most.
     #[serde(default = "usual")]
-    #[schema(value_type = Option<described::Span>)]
+    #[schema(value_type = described::Span)]
     expires_in: Span,
 }
 
@@ -58,6 +59,9 @@ const fn usual() -> Span {
 fn example() -> Value {
     json!({"level": "debug", "reason": "why does eu-west flap?", "expires_in": "10m"})
 }
+
+/// What a change here is answered with.
+type Changed = Answer<LogLevel>;
 
 problems!(
     /// Of looking.
@@ -80,7 +84,7 @@ pub(super) async fn show(State(admin): Shared) -> Json<LogLevel> {
 /// It ends by itself, and with the process.
 #[utoipa::path(put, path = "/v1/log-level", tag = "log-level", operation_id = "setLogLevel", params(Conditions),
     request_body = Wanted,
-    responses((status = 200, description = "It is in force; or what would be.", body = Answer<LogLevel>), Setting))]
+    responses((status = 200, description = "It is in force; or what would be.", body = inline(Changed)), Setting))]
 pub(super) async fn set(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,

@@ -48,6 +48,7 @@
 //! Left out: making changes, which [`changes`](crate::changes) does for whoever orders them.
 
 mod about;
+mod answers;
 mod apart;
 mod audit;
 mod conditions;

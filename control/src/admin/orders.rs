@@ -46,7 +46,7 @@ pub struct Told {
 }
 
 /// The answer to a change that is in force: what it was made to, and whether it will be remembered.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Carried<T> {
     /// What the change was made to.
     #[serde(flatten)]
@@ -63,17 +63,6 @@ pub struct Carried<T> {
     /// How it is watched, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Trial>,
-}
-
-/// What a change is answered with.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "for the document: each is sent as it is")]
-pub(super) enum Answer<T> {
-    /// It is in force.
-    Carried(Carried<T>),
-    /// With `dry_run`: what it would do.
-    Told(Told),
 }
 
 const BUSY_SECONDS: &str = "1";
@@ -216,13 +205,9 @@ fn problem(admin: &Admin, refused: Refused) -> Problem {
             Problem::new(StatusCode::PRECONDITION_FAILED, "moved", detail)
         }
         Refused::Moved { expected, current } => {
-            let what = if expected.overlay.is_some() {
-                "table and overlay in force are"
-            } else {
-                "the table in force is"
-            };
+            let what = if expected.overlay.is_some() { "table and overlay" } else { "table version" };
             let current = Seen { overlay: expected.overlay.and(current.overlay), ..current };
-            let detail = format!("{what} {current}, not {expected}: look again, then decide");
+            let detail = format!("{what} {current} is in force, not {expected}: look again, then decide");
             Problem::new(StatusCode::PRECONDITION_FAILED, "moved", detail)
         }
         Refused::Guarded { seen, violations } => {

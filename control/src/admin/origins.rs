@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use steer::Moment;
 use steer::health::OriginHealth;
 use steer::ids::{OriginId, PlacementId};
+use steer::spec::Name;
 use utoipa::ToSchema;
 
 use super::Shared;
@@ -95,6 +96,13 @@ pub(super) async fn list(
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Json<Origins>, Problem> {
     let Wanted { pool, region, after, limit } = wanted;
+    for (field, name) in [("pool", &pool), ("region", &region)] {
+        let is_no_name = |name: &String| !Name::from(name.as_str()).is_valid();
+        if let Some(name) = name.as_ref().filter(|name| is_no_name(name)) {
+            let detail = format!("{name:?} is no name");
+            return Err(Problem::field("bad-query", field, detail, Wanted::EXAMPLE.into()));
+        }
+    }
     let snapshot = admin.publisher.snapshot();
     let is_wanted = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
     let vitals = &snapshot.vitals.origins;

@@ -81,7 +81,7 @@ pub(super) async fn patch(
 }
 
 /// What overrides were changed of.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Shown<T> {
     /// In its layers.

@@ -5,10 +5,10 @@ use axum::response::Response;
 use axum::{Extension, Json};
 use steer::ids::PlacementId;
 
+use super::answers::{Answer, InLayers};
 use super::conditions::Conditions;
 use super::extract::{At, Body};
 use super::kinds::problems;
-use super::orders::Answer;
 use super::overrides::{self, Overriding, Patch, Shown};
 use super::problem::Problem;
 use super::{Admin, Shared};
@@ -16,6 +16,9 @@ use crate::access::Caller;
 use crate::described;
 use crate::layers::{self, Placement};
 use crate::overlay::Target;
+
+/// What a change here is answered with.
+type Changed = Answer<InLayers<Placement>>;
 
 problems!(
     /// Of one.
@@ -44,7 +47,7 @@ pub(super) async fn show(
         Conditions
     ),
     request_body = Patch,
-    responses((status = 200, description = "It is in force; or what it would do.", body = Answer<Shown<Placement>>), Overriding))]
+    responses((status = 200, description = "It is in force; or what it would do.", body = inline(Changed)), Overriding))]
 pub(super) async fn patch(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,

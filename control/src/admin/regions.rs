@@ -13,10 +13,10 @@ use steer::ids::{PlacementId, RegionId};
 use steer::signals::{Health, RAMP_WHOLE};
 use utoipa::ToSchema;
 
+use super::answers::{Answer, InLayers};
 use super::conditions::Conditions;
 use super::extract::{At, Body};
 use super::kinds::problems;
-use super::orders::Answer;
 use super::overrides::{self, Overriding, Patch, Shown};
 use super::problem::Problem;
 use super::{Admin, Shared};
@@ -114,6 +114,9 @@ pub struct ObservedOrigin {
     pub last_error: Option<LastError>,
 }
 
+/// What a change here is answered with.
+type Changed = Answer<InLayers<Region>>;
+
 problems!(
     /// Of the list.
     Listing = ANY
@@ -164,7 +167,7 @@ fn one(admin: &Admin, name: &str, with_share: bool) -> Result<Region, Problem> {
 #[utoipa::path(patch, path = "/v1/regions/{region}", tag = "regions", operation_id = "overrideRegion",
     params(("region" = inline(described::Name), Path, description = "The region's name."), Conditions),
     request_body = Patch,
-    responses((status = 200, description = "It is in force; or what it would do.", body = Answer<Shown<Region>>), Overriding))]
+    responses((status = 200, description = "It is in force; or what it would do.", body = inline(Changed)), Overriding))]
 pub(super) async fn patch(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,

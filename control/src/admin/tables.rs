@@ -10,11 +10,12 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::answers::Answer;
 use super::apart::apart;
 use super::conditions::{Conditions, Reason};
 use super::extract::{Asked, At, Body, Queried};
 use super::kinds::problems;
-use super::orders::{Answer, Outcome, carry_out, tag};
+use super::orders::{Outcome, carry_out, tag};
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
@@ -58,6 +59,9 @@ pub struct Published {
     #[serde(default)]
     pub watch: Option<Trial>,
 }
+
+/// What a change here is answered with.
+type Changed = Answer<About>;
 
 problems!(
     /// Of the list.
@@ -144,7 +148,7 @@ pub(super) async fn diff(
 /// Publishes a table; it is in force when this is answered
 #[utoipa::path(post, path = "/v1/tables", tag = "tables", operation_id = "publishTable", params(Reason, Conditions),
     request_body(description = "The table, in TOML.", content((String = "application/toml"), (String = "text/plain"))),
-    responses((status = 200, description = "It is in force; or what it would do.", body = Answer<About>), Publishing))]
+    responses((status = 200, description = "It is in force; or what it would do.", body = inline(Changed)), Publishing))]
 pub(super) async fn publish(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
@@ -164,7 +168,7 @@ pub(super) async fn publish(
 /// Publishes a former version again, as a new one
 #[utoipa::path(post, path = "/v1/tables/{version}/rollback", tag = "tables", operation_id = "rollBack",
     params(("version" = u64, Path, description = "The number of the former version."), Reason, Conditions),
-    responses((status = 200, description = "It is in force; or what it would do.", body = Answer<About>), RollingBack))]
+    responses((status = 200, description = "It is in force; or what it would do.", body = inline(Changed)), RollingBack))]
 pub(super) async fn rollback(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,

@@ -12,10 +12,11 @@ use super::keeps::Keeps;
 use super::keys::{Keys, MAX_KEY_BYTES};
 use super::known::{Known, KnownVersion, Text};
 use super::opening::Retry;
-use super::order::{Done, Made, Order, Refused, What};
+use super::order::{Done, Made, Order, Refused};
 use super::record::{Kept, KeptVersion, Line, Recorded};
 use super::restore::Boot;
 use super::staged::Staged;
+use super::unwritten::Unwritten;
 use super::{Job, Keeping, Readers};
 use crate::events::{ChangeEvent, Happened};
 use crate::journal::{Digest, Entry, MAX_LINE_BYTES, Stamp};
@@ -69,14 +70,6 @@ pub(super) struct Told {
     pub(super) events: broadcast::Sender<Arc<Done>>,
     pub(super) readers: Arc<OnceLock<Readers>>,
     pub(super) keeps: Keeps,
-}
-
-/// A change before it is written.
-#[derive(Clone, Debug)]
-pub(super) struct Unwritten {
-    pub(super) entry: Entry<Line>,
-    /// The table's, if it is one.
-    pub(super) text: Option<Arc<str>>,
 }
 
 /// An order that stands, and who waits for it.
@@ -385,36 +378,4 @@ enum Staging {
     New(Box<(Step, Made, Unwritten)>),
     /// It came before.
     Known(Arc<Done>),
-}
-
-impl Unwritten {
-    fn of(order: &Order, step: &Step, made: &Made, time: jiff::Timestamp) -> Self {
-        let is_file = matches!(order.what, What::Publish { is_file: true, .. });
-        let mut text = None;
-        let change = match made {
-            Made::Table(about) => {
-                let written: Arc<str> = match step {
-                    Step::Table(version) => version.text.as_str().into(),
-                    _ => "".into(),
-                };
-                let digest = Digest::of(written.as_bytes());
-                text = Some(written);
-                Recorded::Table { about: about.clone(), text: digest, is_file }
-            }
-            Made::FileRead(fingerprint) => Recorded::FileRead { fingerprint: fingerprint.clone() },
-            Made::Override(set) => Recorded::Override { set: set.clone() },
-            Made::Drill(drill) => Recorded::Drill { drill: drill.clone() },
-            Made::DrillEnd(drill) => Recorded::DrillEnd { drill: drill.clone() },
-            Made::Watch(watch) => Recorded::Watch { watch: watch.clone() },
-            Made::LogLevel(set) => Recorded::LogLevel { set: set.clone() },
-        };
-        let data = Line { change, key: order.key.clone(), late: false };
-        let (author, role, reason) = (order.author.clone(), order.role.clone(), order.reason.clone());
-        Self { entry: Entry { time, author, role, reason, data }, text }
-    }
-
-    pub(super) fn late(mut self) -> Self {
-        self.entry.data.late = true;
-        self
-    }
 }

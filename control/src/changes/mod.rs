@@ -27,6 +27,7 @@ mod staged;
 mod start;
 #[cfg(test)]
 mod tests;
+mod unwritten;
 
 use std::io;
 use std::path::PathBuf;
@@ -46,9 +47,10 @@ use crate::effect::{Effect, if_dead, preview};
 use crate::journal::{History, Journal, TextReader, Texts};
 use crate::publisher::{Publisher, Step};
 use crate::share::Samples;
-use commit::{Commit, Told, Unwritten};
+use commit::{Commit, Told};
 use restore::Boot;
 use staged::Staged;
+use unwritten::Unwritten;
 
 /// Orders that wait. More than that are told to come again.
 const MAX_WAITING: usize = 1024;

@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use steer::{Moment, Span};
 
-use super::commit::{Commit, OWN_NAME, Unwritten};
+use super::commit::{Commit, OWN_NAME};
 use super::known::KnownVersion;
 use super::record::{Line, Recorded};
 use super::restore::{Boot, restore};
 use super::start::begun;
+use super::unwritten::Unwritten;
 use super::{Keeping, Readers};
 use crate::effect::refused;
 use crate::journal::{Entry, Journal, Limits};

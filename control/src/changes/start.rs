@@ -15,12 +15,12 @@ use std::thread::JoinHandle;
 
 use steer::client::Pop;
 
-use super::commit::Unwritten;
 use super::known::{KnownVersion, Text};
 use super::opening::open;
 use super::record::{Line, Recorded};
 use super::restore::Boot;
 use super::seen::Seen;
+use super::unwritten::Unwritten;
 use super::{Changes, Keeping};
 use crate::clock::Clock;
 use crate::document::Finding;

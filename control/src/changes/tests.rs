@@ -36,13 +36,6 @@ fn other_table() -> String {
     TABLE.replace("www.example.com", "other.example.com")
 }
 
-/// Without the other two.
-fn only_us() -> String {
-    let placed =
-        |region: &str, host: &str| format!("  {{ region = \"{region}\", origins = [\"{host}:80\"] }},\n");
-    TABLE.replace(&placed("eu", "10.0.0.1"), "").replace(&placed("ap", "10.0.2.1"), "")
-}
-
 fn file(text: &str) -> Result<Draft, Box<Finding>> {
     let text = text.to_owned();
     Ok(Draft { text, source: "table.toml".into(), author: "file".into(), reason: "start".into() })
@@ -197,27 +190,6 @@ fn a_broken_table_file_does_not_keep_an_edge_from_starting() {
     edge.stop();
     let nothing = begin(Some(&folder.path().join("new")), Err(missing));
     assert!(matches!(nothing, Err(NotStarted::Table(_))), "nothing was ever in force");
-}
-
-#[test]
-fn a_file_that_was_changed_while_nobody_ran_is_asked_of_the_guard() {
-    let folder = tempfile::tempdir().unwrap();
-    let state_folder = folder.path().join("state");
-    let edge = Edge::start(Some(&state_folder), TABLE);
-    edge.submit(state("us", State::Drain)).unwrap();
-    edge.stop();
-    // Each alone is allowed; together they would leave nobody.
-    let only_us = only_us();
-    let edge = Edge::start(Some(&state_folder), &only_us);
-    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
-    let done = edge.submit(Order { forces: Some(Seen::table(1)), ..publish(&only_us) }).unwrap();
-    assert_eq!((done.version, edge.text()), (2, only_us.clone()));
-    edge.stop();
-    // What is in force already is protected from nothing.
-    let edge = Edge::start(Some(&state_folder), &only_us);
-    assert_eq!((edge.version(), edge.text()), (3, only_us.clone()));
-    edge.stop();
-    assert_eq!(Edge::start(None, &only_us).version(), 1);
 }
 
 #[test]

@@ -263,9 +263,9 @@ fn steps_of_a_ramp_are_no_change_to_whoever_has_seen_it_begin() {
 
 #[test]
 fn overrides_take_no_more_than_they_may_where_they_are_kept() {
-    // A control character takes six bytes there.
-    let reason = "\u{1}".repeat(1000);
-    let names: Vec<String> = (0..600).map(|index| format!("r{index}")).collect();
+    // A quotation mark takes two bytes there.
+    let reason = "\"".repeat(1000);
+    let names: Vec<String> = (0..1600).map(|index| format!("r{index}")).collect();
     let regions: String = names
         .iter()
         .map(|name| format!("[[regions]]\nname = \"{name}\"\nlatitude = 1.0\nlongitude = 1.0\n"))
@@ -297,7 +297,7 @@ fn overrides_take_no_more_than_they_may_where_they_are_kept() {
             Err(refused) => Some((name.clone(), refused)),
         }
     });
-    let (name, refused) = refused.expect("600 of them are too long");
+    let (name, refused) = refused.expect("1,600 of them are too long");
     assert_eq!(refused, PatchRefused::TooLong);
     let bytes = serde_json::to_vec(&overlay.saved()).unwrap().len();
     assert!(bytes <= MAX_KEPT_BYTES + 64 && bytes > MAX_KEPT_BYTES - 20_000, "{bytes}");

@@ -241,7 +241,10 @@ impl Trials {
         let ended = {
             let mut inner = self.lock();
             if let Some(running) = &mut inner.running {
-                running.trial.evidence.insert(0, evidence);
+                let seen = &mut running.trial.evidence;
+                // Said once, if it was seen of all requests.
+                seen.retain(|other| other.guard != evidence.guard || evidence.route.is_some());
+                seen.insert(0, evidence);
             }
             if state == TrialState::RolledBack {
                 // What a bad change did is no measure for the next.

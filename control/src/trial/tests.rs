@@ -172,7 +172,7 @@ fn a_table_that_does_harm_is_taken_back_with_the_evidence_as_its_reason() {
     assert_eq!(edge.publisher.snapshot().version.text, TABLE);
     let trial = edge.last();
     assert_eq!((trial.state, trial.evidence[0].to_string().as_str()), (TrialState::RolledBack, evidence));
-    assert_eq!(trial.note, "version 3 is what version 1 was");
+    assert_eq!((trial.evidence.len(), trial.note.as_str()), (1, "version 3 is what version 1 was"));
     let counts: Vec<_> = edge.trials.counts().ended().filter(|(_, count)| *count > 0).collect();
     assert_eq!((counts, edge.trials.counts().is_running()), (vec![(TrialState::RolledBack, 1)], false));
 }

@@ -39,7 +39,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     }
     match args.output {
         Output::Json => {
-            say_json(&serde_json::to_string_pretty(&findings).expect("findings are text and numbers"))
+            say_json(&serde_json::to_string_pretty(&findings).expect("findings are text and numbers"));
         }
         Output::Table => findings.iter().for_each(|finding| complain(&finding.to_string())),
     }

@@ -49,7 +49,7 @@ pub(super) fn basis(basis: Basis) -> String {
     match basis {
         Basis::RecentRequests(count) => format!("{count} recent requests"),
         Basis::ClientsAtThisPop(count) => {
-            format!("{count} made-up clients at this PoP, as nobody has asked yet")
+            format!("{count} made-up clients at this PoP, as nobody has asked under this table yet")
         }
     }
 }

@@ -65,10 +65,11 @@ fn marked(text: &str, by: Layer) -> String {
 fn notes(region: &Region) -> String {
     let weight = region.overridden.weight.as_ref().map(|over| (&over.reason, over.expires_at));
     let state = region.overridden.state.as_ref().map(|over| (&over.reason, over.expires_at));
+    let health = region.overridden.health.as_ref().map(|over| (&over.reason, over.expires_at));
     let note = |(reason, expires): (&String, Option<jiff::Timestamp>)| match expires {
         Some(at) => format!("{reason} (until {at:.0})"),
         None => reason.clone(),
     };
-    let notes: Vec<String> = [weight, state].into_iter().flatten().map(note).collect();
+    let notes: Vec<String> = [weight, state, health].into_iter().flatten().map(note).collect();
     notes.join("; ")
 }

@@ -99,7 +99,8 @@ fn block(header: &[&str], row: &[String], width: u16) -> String {
     let mut line = String::new();
     let last = row.len().saturating_sub(1);
     for (index, (name, value)) in header.iter().zip(row).enumerate().skip(1) {
-        if value.trim().is_empty() {
+        // Nothing to say takes no room where there is little.
+        if matches!(value.trim(), "" | "-") {
             continue;
         }
         let pair = format!("{} {}", spoken(name), value.trim());

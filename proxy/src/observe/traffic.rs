@@ -73,8 +73,8 @@ mod tests {
         ] {
             series.add(status, reason, Span::from_millis(3));
         }
-        let answers = answers(&series);
-        assert_eq!((answers.requests, answers.errors, answers.unrouted), (7, 0, 1));
+        let asked = answers(&series);
+        assert_eq!((asked.requests, asked.errors, asked.unrouted), (7, 0, 1));
         // By an origin; by the edge; to a gRPC client; in the middle of an answer.
         for (status, reason) in [
             (500, Reason::None),
@@ -84,8 +84,8 @@ mod tests {
         ] {
             series.add(status, reason, Span::from_millis(3));
         }
-        let answers = super::answers(&series);
-        assert_eq!((answers.requests, answers.errors, answers.timed()), (11, 4, 11));
+        let more = answers(&series);
+        assert_eq!((more.requests, more.errors, more.timed()), (11, 4, 11));
     }
 
     #[test]

@@ -72,7 +72,8 @@ pub struct RouteSpec {
     #[schemars(inner(length(min = 1, max = 63)), extend("examples" = [["EU"]]))]
     pub jurisdictions: Vec<String>,
     /// What keeps a client at one region and origin. Without it the region follows from place and latency alone, and the
-    /// origin in it is the less loaded of two.
+    /// origin in it is the less loaded of two. A weight leaves those alone who are kept, unless it is 0; a drain over time takes
+    /// them along, step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"by": "cookie"}]))]
     pub affinity: Option<AffinitySpec>,

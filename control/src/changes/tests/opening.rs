@@ -1,6 +1,13 @@
-//! A state that cannot be opened at the start, and can be later.
+//! What a start finds: a file that was changed meanwhile, a state that cannot be opened and can be later.
 
 use super::*;
+
+/// Without the other two.
+fn only_us() -> String {
+    let placed =
+        |region: &str, host: &str| format!("  {{ region = \"{region}\", origins = [\"{host}:80\"] }},\n");
+    TABLE.replace(&placed("eu", "10.0.0.1"), "").replace(&placed("ap", "10.0.2.1"), "")
+}
 
 /// Waits for what another thread does.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -127,4 +134,25 @@ fn a_folder_that_is_in_the_way_is_tried_again() {
     assert_eq!((edge.version(), edge.weight("eu")), (1, Some(1)));
     edge.stop();
     assert_eq!(Edge::start(None, TABLE).keeps(), None, "it was told to keep nothing");
+}
+
+#[test]
+fn a_file_that_was_changed_while_nobody_ran_is_asked_of_the_guard() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_folder = folder.path().join("state");
+    let edge = Edge::start(Some(&state_folder), TABLE);
+    edge.submit(state("us", State::Drain)).unwrap();
+    edge.stop();
+    // Each alone is allowed; together they would leave nobody.
+    let only_us = only_us();
+    let edge = Edge::start(Some(&state_folder), &only_us);
+    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
+    let done = edge.submit(Order { forces: Some(Seen::table(1)), ..publish(&only_us) }).unwrap();
+    assert_eq!((done.version, edge.text()), (2, only_us.clone()));
+    edge.stop();
+    // What is in force already is protected from nothing.
+    let edge = Edge::start(Some(&state_folder), &only_us);
+    assert_eq!((edge.version(), edge.text()), (3, only_us.clone()));
+    edge.stop();
+    assert_eq!(Edge::start(None, &only_us).version(), 1);
 }
