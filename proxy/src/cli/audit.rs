@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use control::drill::Drill;
+use control::log_level::{Level, LevelSet};
 use control::overlay::{Change, Overridden, Overrides};
+use control::trial::Trial;
 use control::version::About;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -172,6 +174,10 @@ impl Line {
             "drill-end" => {
                 self.of("drill").map(|drill: Drill| format!("the drill of {} ended", drill.region))
             }
+            "watch" => self.of("watch").map(|trial: Trial| format!("watch of {}: {}", trial.of, trial.state)),
+            "log-level" => self
+                .of("set")
+                .map(|set: LevelSet| format!("log level {} until {:.0}", word(set.level), set.expires_at)),
             _ => None,
         };
         let what = what.unwrap_or_else(|| self.change.clone());
@@ -180,6 +186,17 @@ impl Line {
 
     fn of<T: for<'de> Deserialize<'de>>(&self, key: &str) -> Option<T> {
         T::deserialize(self.more.get(key)?).ok()
+    }
+}
+
+/// A level as it is written.
+const fn word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
     }
 }
 
@@ -223,6 +240,22 @@ mod tests {
             line.sentence(),
             "7  2026-03-01T03:00:00Z  ann (operator)  teleport (written late): new\\nrelease"
         );
+    }
+
+    #[test]
+    fn a_watch_is_told_with_what_is_watched_and_how_it_stands() {
+        let trial = json!({
+            "number": 1, "of": {"kind": "table", "version": 2, "before": 1}, "author": "ann", "reason": "x", "guards": [],
+            "lasts": "1m", "since": "2026-03-01T03:00:00Z", "ends_at": "2026-03-01T03:01:00Z", "state": "rolled_back",
+            "evidence": [], "note": "",
+        });
+        let watch = line(&json!({"change": "watch", "watch": trial}));
+        assert_eq!(watch.what(), "watch of table version 2: rolled_back");
+        let set = json!({
+            "level": "debug", "author": "ann", "reason": "x", "since": "2026-03-01T03:00:00Z", "expires_at": "2026-03-01T03:30:00Z",
+        });
+        let level = line(&json!({"change": "log-level", "set": set}));
+        assert_eq!(level.what(), "log level debug until 2026-03-01T03:30:00Z");
     }
 
     #[test]
