@@ -31,6 +31,23 @@ pub enum Level {
     Trace,
 }
 
+impl Level {
+    /// All, from the quietest.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
 /// A level as it is asked for.
 #[derive(Clone, Debug)]
 pub struct LevelDraft {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use control::drill::Drill;
-use control::log_level::{Level, LevelSet};
+use control::log_level::LevelSet;
 use control::overlay::{Change, Overridden, Overrides};
 use control::trial::Trial;
 use control::version::About;
@@ -177,7 +177,7 @@ impl Line {
             "watch" => self.of("watch").map(|trial: Trial| format!("watch of {}: {}", trial.of, trial.state)),
             "log-level" => self
                 .of("set")
-                .map(|set: LevelSet| format!("log level {} until {:.0}", word(set.level), set.expires_at)),
+                .map(|set: LevelSet| format!("log level {} until {:.0}", set.level.as_str(), set.expires_at)),
             _ => None,
         };
         let what = what.unwrap_or_else(|| self.change.clone());
@@ -186,17 +186,6 @@ impl Line {
 
     fn of<T: for<'de> Deserialize<'de>>(&self, key: &str) -> Option<T> {
         T::deserialize(self.more.get(key)?).ok()
-    }
-}
-
-/// A level as it is written.
-const fn word(level: Level) -> &'static str {
-    match level {
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
     }
 }
 

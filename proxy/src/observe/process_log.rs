@@ -52,14 +52,7 @@ pub(crate) fn levels() -> LogLevels {
 
 /// A level by its name, in any case.
 fn named(name: &str) -> Option<Level> {
-    let all = [
-        ("error", Level::Error),
-        ("warn", Level::Warn),
-        ("info", Level::Info),
-        ("debug", Level::Debug),
-        ("trace", Level::Trace),
-    ];
-    all.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, level)| level)
+    Level::ALL.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(name))
 }
 
 fn targets(level: Level) -> Targets {
