@@ -97,13 +97,12 @@ pub struct Unusable {
 /// What would be taken away between two sides.
 #[must_use]
 pub fn violations<A: Signals, B: Signals>(before: Side<'_, A>, after: Side<'_, B>) -> Vec<Violation> {
-    let was: Vec<Carried> = before.table.lanes.iter().map(|lane| before.carried(lane)).collect();
-    let is: Vec<Carried> = after.table.lanes.iter().map(|lane| after.carried(lane)).collect();
-    let lost = |from: LaneId, to: LaneId| Lost::between(was[from.index()], is[to.index()]);
+    let was: Vec<u64> = before.table.lanes.iter().map(|lane| before.carries(lane)).collect();
+    let is: Vec<u64> = after.table.lanes.iter().map(|lane| after.carries(lane)).collect();
+    // Whatever loses everything loses more than half.
+    let is_halved = |from: usize, to: usize| 2 * is[to] < was[from];
     // Most changes take nothing away from anybody, and ten thousand routes share few lanes.
-    let is_same = std::ptr::eq(before.table, after.table);
-    let same = |index| LaneId::new(index).is_none_or(|lane| lost(lane, lane) == Lost::default());
-    if is_same && (0..was.len()).all(same) {
+    if std::ptr::eq(before.table, after.table) && !(0..was.len()).any(|lane| is_halved(lane, lane)) {
         return Vec::new();
     }
     let then: BTreeMap<&str, LaneId> = forwards(after.table).collect();
@@ -111,66 +110,32 @@ pub fn violations<A: Signals, B: Signals>(before: Side<'_, A>, after: Side<'_, B
     let mut losing: BTreeMap<(LaneId, LaneId), Vec<&str>> = BTreeMap::new();
     for (route, lane) in forwards(before.table) {
         if let Some(next) = then.get(route)
-            && lost(lane, *next) != Lost::default()
+            && is_halved(lane.index(), next.index())
         {
             losing.entry((lane, *next)).or_default().push(route);
         }
     }
     let (mut alone, mut halved) = (Vec::new(), Vec::new());
     for ((from, to), routes) in losing {
-        let Lost { everything, more_than_half } = lost(from, to);
+        let (was, is) = (was[from.index()], is[to.index()]);
         let (lane, next) = (before.table.lane(from), after.table.lane(to));
-        let pool = &before.table.pool(lane.pool).name;
-        if everything {
-            let (routes, more_routes) = named(&routes);
+        let pool = before.table.pool(lane.pool).name.clone();
+        let (routes, more_routes) = named(&routes);
+        if is == 0 {
             alone.push(Violation::NothingUsable {
                 pool: pool.clone(),
-                routes,
+                routes: routes.clone(),
                 more_routes,
                 before: before.usable(lane).map(|placement| before.region(placement)).collect(),
                 after: next.candidates.iter().map(|candidate| after.unusable(candidate.placement)).collect(),
             });
         }
-        if more_than_half {
-            let (routes, more_routes) = named(&routes);
-            halved.push(Violation::MoreThanHalf {
-                pool: pool.clone(),
-                routes,
-                more_routes,
-                before: was[from.index()].percent(),
-                after: is[to.index()].percent(),
-            });
-        }
+        let percent = |dials: u64| dials as f64 * 100.0 / f64::from(DIAL_WHOLE);
+        let (before, after) = (percent(was), percent(is));
+        halved.push(Violation::MoreThanHalf { pool, routes, more_routes, before, after });
     }
     alone.append(&mut halved);
     alone
-}
-
-/// What carries a lane.
-#[derive(Clone, Copy)]
-struct Carried {
-    /// The weight of its usable placements, in [`DIAL_WHOLE`]ths.
-    dials: u64,
-    is_any_usable: bool,
-}
-
-impl Carried {
-    fn percent(self) -> f64 {
-        self.dials as f64 * 100.0 / f64::from(DIAL_WHOLE)
-    }
-}
-
-/// What a route would lose.
-#[derive(Clone, Copy, Default, Eq, PartialEq)]
-struct Lost {
-    everything: bool,
-    more_than_half: bool,
-}
-
-impl Lost {
-    const fn between(was: Carried, is: Carried) -> Self {
-        Self { everything: was.is_any_usable && !is.is_any_usable, more_than_half: 2 * is.dials < was.dials }
-    }
 }
 
 /// The routes that are forwarded, and the lane of each, in the table's order.
@@ -243,13 +208,9 @@ impl<'a, S: Signals> Side<'a, S> {
         placements.filter(|placement| self.is_usable(*placement))
     }
 
-    fn carried(&self, lane: &'a Lane) -> Carried {
-        let mut carried = Carried { dials: 0, is_any_usable: false };
-        for placement in self.usable(lane) {
-            carried.is_any_usable = true;
-            carried.dials += u64::from(self.effective.of_placement(placement).dial);
-        }
-        carried
+    /// The weight of the usable placements of a lane, in [`DIAL_WHOLE`]ths; what is usable has some.
+    fn carries(&self, lane: &'a Lane) -> u64 {
+        self.usable(lane).map(|placement| u64::from(self.effective.of_placement(placement).dial)).sum()
     }
 
     fn region(&self, placement: PlacementId) -> String {
