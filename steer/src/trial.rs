@@ -13,12 +13,11 @@
 
 use std::f64::consts::LN_2;
 
-/// How often chance alone may prove in a trial that a harmless change has made things worse.
+/// How often chance alone may prove in a trial that things are worse, though answers are as they were before the change.
 pub const FALSE_ALARM: f64 = 1e-3;
 /// Fewer answers than this since the change prove nothing.
 pub const FEWEST_AFTER: u64 = 20;
-/// Fewer answers than this before the change are nothing to be compared with: then the bound alone must be proved to be
-/// passed, and what little is known of before must not speak against it.
+/// Fewer answers than this before the change say too little of what a rise would begin from, or of what was usual.
 pub const FEWEST_BEFORE: u64 = 50;
 /// Halvings after which a share is known as well as a number can tell it.
 const HALVINGS: u32 = 60;
@@ -41,7 +40,24 @@ pub enum Bound {
     Rise(f64),
 }
 
+impl Bound {
+    /// The highest share that it allows, given what was seen before.
+    #[must_use]
+    pub fn most(self, before: Tally) -> f64 {
+        match self {
+            Self::AtMost(most) => most,
+            Self::Rise(by) => before.share() + by,
+        }
+    }
+}
+
 impl Tally {
+    /// What came after an earlier count of the same.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self { of: self.of.saturating_sub(earlier.of), bad: self.bad.saturating_sub(earlier.bad) }
+    }
+
     /// The share of bad answers, 0 to 1; 0 of none.
     #[must_use]
     pub fn share(self) -> f64 {
@@ -94,23 +110,19 @@ pub fn is_worse(before: Tally, after: Tally, bound: Bound, chance: f64) -> bool 
 }
 
 /// As [`is_worse`], at the end, when no more answers can be waited for: the share that was seen must be beyond its bound, and
-/// proved is only that it has risen.
+/// proved is only that it has risen. So a change that has made things worse within its bound may be taken back by chance; one that
+/// has made nothing worse is so no more often than [`FALSE_ALARM`] says.
 #[must_use]
 pub fn ends_worse(before: Tally, after: Tally, bound: Bound, chance: f64) -> bool {
-    let most = match bound {
-        Bound::AtMost(most) => most,
-        Bound::Rise(by) => before.share() + by,
-    };
     let is_comparable = after.of >= FEWEST_AFTER && before.of >= FEWEST_BEFORE;
-    let is_beyond = is_comparable && after.share() > most && has_risen(before, after, -libm::log(chance));
+    let is_beyond =
+        is_comparable && after.share() > bound.most(before) && has_risen(before, after, -libm::log(chance));
     is_beyond || is_worse(before, after, bound, chance)
 }
 
 fn has_risen(before: Tally, after: Tally, needed: f64) -> bool {
-    if before.of < FEWEST_BEFORE {
-        return after.share() > before.share();
-    }
-    rise(before, after) >= needed
+    // Where nobody asked before, nothing is known, and the bound alone decides. The bound on a rise holds for however few.
+    if before.of == 0 { after.bad > 0 } else { rise(before, after) >= needed }
 }
 
 /// How strongly it speaks against an equal share before and after. Were the shares equal, the bad answers altogether would be a
@@ -147,6 +159,19 @@ mod tests {
         assert!(!is_worse(of(60, 0), of(FEWEST_AFTER - 1, FEWEST_AFTER - 1), ONE_PERCENT, CHANCE));
         // Nothing was asked before.
         assert!(is_worse(of(0, 0), of(FEWEST_AFTER, FEWEST_AFTER), ONE_PERCENT, CHANCE));
+    }
+
+    #[test]
+    fn little_known_of_before_must_be_outweighed() {
+        // A route that always fails every tenth request, and is asked for rarely.
+        assert!(!is_worse(of(40, 3), of(300, 31), ONE_PERCENT, CHANCE));
+        assert!(!is_worse(of(40, 4), of(2_000, 240), ONE_PERCENT, CHANCE));
+        assert!(is_worse(of(10, 0), of(40, 40), ONE_PERCENT, CHANCE));
+    }
+
+    #[test]
+    fn all_looks_together_may_be_wrong_as_often_as_one_trial() {
+        assert!((chance_of_one(60, 2) * 120.0 - FALSE_ALARM).abs() < 1e-12);
     }
 
     #[test]

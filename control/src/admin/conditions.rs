@@ -116,7 +116,8 @@ fn watch(lasts: Option<&str>, guards: Option<&str>) -> Result<Option<Watch>, Pro
         false => Err(bounds),
     });
     let lasts = lasts.map_err(|detail| Problem::field("bad-watch", "watch", detail, example()))?;
-    let guards = guards.map_or_else(|| Ok(vec![Guard::USUAL]), |guards| sound_guards(guards, example()))?;
+    let guards =
+        guards.map_or_else(|| Ok(Guard::USUAL.to_vec()), |guards| sound_guards(guards, example()))?;
     Ok(Some(Watch { lasts, guards }))
 }
 

@@ -1,5 +1,7 @@
 //! `/v1/drill`: a region that looks dead to some, on purpose and for a while.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
@@ -8,13 +10,14 @@ use serde_json::{Value, json};
 use steer::Span;
 use utoipa::ToSchema;
 
-use super::Shared;
 use super::answers::Answer;
+use super::apart::apart;
 use super::conditions::{Conditions, Reason, sound_guards, sound_reason};
 use super::extract::Body;
 use super::kinds::problems;
 use super::orders::carry_out;
 use super::problem::Problem;
+use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Made, What};
 use crate::described;
@@ -107,7 +110,7 @@ pub(super) async fn begin(
     let guards = match guard.as_deref() {
         Some(NO_GUARD) => None,
         Some(guards) => Some(sound_guards(guards, guarded_example())?),
-        None => Some(vec![Guard::of_drill(percent)]),
+        None => Some(vec![Guard::of_drill(percent, share(&admin, region.clone()).await?)]),
     };
     conditions.watch = guards.map(|guards| Watch { lasts, guards });
     let reason = sound_reason(&reason)?;
@@ -122,6 +125,17 @@ pub(super) async fn begin(
         };
         Ok(Drilled { drill })
     })
+}
+
+/// The part of the traffic that a region is predicted to get, 0 to 1.
+async fn share(admin: &Arc<Admin>, region: String) -> Result<f64, Problem> {
+    let admin = admin.clone();
+    let predict = move || {
+        let snapshot = admin.publisher.snapshot();
+        let id = snapshot.table().region_named(&region)?;
+        admin.samples.predict(&snapshot).of.get(&id).copied()
+    };
+    Ok(apart(predict).await?.unwrap_or_default())
 }
 
 /// Ends the drill that runs

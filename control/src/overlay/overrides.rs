@@ -141,15 +141,20 @@ impl Overrides {
         self.ramps().any(|ramp| ramp.ends > now)
     }
 
-    /// When a value expires, or a ramp moves on.
-    pub(super) fn next(&self, now: Moment, pause: Span) -> Option<Moment> {
+    /// When the first value expires.
+    pub(crate) fn expires(&self) -> Option<Moment> {
         let expiries = [
             self.weight.as_ref().and_then(|weight| weight.expires),
             self.state.as_ref().and_then(|state| state.expires),
             self.health.as_ref().and_then(|health| health.expires),
         ];
+        expiries.into_iter().flatten().min()
+    }
+
+    /// When a value expires, or a ramp moves on.
+    pub(super) fn next(&self, now: Moment, pause: Span) -> Option<Moment> {
         let steps = self.ramps().filter_map(|ramp| ramp.next(now, pause));
-        expiries.into_iter().flatten().chain(steps).min()
+        self.expires().into_iter().chain(steps).min()
     }
 
     /// Whether a value has expired and is still there.

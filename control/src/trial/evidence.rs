@@ -129,13 +129,13 @@ mod tests {
             slower_than_ms: None,
         };
         let lasted = Span::from_millis(12_040);
-        let evidence = Evidence::new(Guard::USUAL, &compared, (None, None), lasted);
+        let evidence = Evidence::new(Guard::USUAL[0], &compared, (None, None), lasted);
         assert_eq!(
             evidence.to_string(),
             "error_rate 4.1 % of 2,310 requests in 12 s, before 0.021 % of 14,000; bound 1%"
         );
         compared.before = Tally::default();
-        let evidence = Evidence::new(Guard::USUAL, &compared, (Some("app"), Some("eu")), lasted);
+        let evidence = Evidence::new(Guard::USUAL[0], &compared, (Some("app"), Some("eu")), lasted);
         assert_eq!(
             evidence.to_string(),
             "error_rate 4.1 % of 2,310 requests in 12 s, before there were none; bound 1%; route app; most of them at eu"

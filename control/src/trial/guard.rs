@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use steer::Span;
-use steer::trial::{Bound, Tally};
+use steer::trial::{Bound, FEWEST_BEFORE, Tally};
 
 use crate::traffic::{Answers, BOUNDS};
 
@@ -15,6 +15,8 @@ const MOST: usize = 3;
 const BEYOND_P99: f64 = 0.01;
 /// What a drill may do at most, if nobody says otherwise, in percent.
 const DRILL_RISE: f64 = 1.0;
+/// The least that can be told from nothing, in percent.
+const LEAST_RISE: f64 = 0.01;
 /// The part of a drill's clients that may fail, if nobody says otherwise.
 const DRILL_PART: f64 = 0.1;
 
@@ -57,14 +59,16 @@ pub(super) struct Compared {
 }
 
 impl Guard {
-    /// What counts where a watch names no guard.
-    pub const USUAL: Self = Self::ErrorRate(Limit::AtMost(Percent(1.0)));
+    /// What counts where a watch names no guard. A table that no longer has a route for what is asked fails nothing, and answers
+    /// nothing.
+    pub const USUAL: [Self; 2] =
+        [Self::ErrorRate(Limit::AtMost(Percent(1.0))), Self::NoRoute(Limit::AtMost(Percent(1.0)))];
 
-    /// What counts for a drill that hits so many percent of the keys, where it names no guard: a tenth of its clients may fail,
-    /// up to one in a hundred of all.
+    /// What counts for a drill that hits so many percent of the keys of a region with so great a share of the traffic, 0 to 1, where
+    /// it names no guard: a tenth of its clients may fail, up to one in a hundred of all.
     #[must_use]
-    pub fn of_drill(percent: f64) -> Self {
-        let rise = (percent * DRILL_PART).min(DRILL_RISE);
+    pub fn of_drill(percent: f64, share: f64) -> Self {
+        let rise = (percent * share * DRILL_PART).clamp(LEAST_RISE, DRILL_RISE);
         // As people would write it.
         Self::ErrorRate(Limit::Rise(Percent((rise * 1000.0).round() / 1000.0)))
     }
@@ -120,7 +124,10 @@ impl Guard {
             Self::P99(limit) => {
                 let most = match limit {
                     Limit::AtMost(most) => most.as_secs_f64(),
-                    Limit::Rise(by) => BOUNDS[before.p99()?] + by.as_secs_f64(),
+                    Limit::Rise(by) if before.timed() >= FEWEST_BEFORE => {
+                        BOUNDS[before.p99()?] + by.as_secs_f64()
+                    }
+                    Limit::Rise(_) => return None,
                 };
                 // Between two bounds nobody knows: what is surely slower counts.
                 let bound = BOUNDS.iter().position(|bound| *bound >= most)?;
@@ -247,8 +254,8 @@ mod tests {
         }
         assert_eq!("error_rate= 0.5%".parse(), "error_rate=+0.5%".parse::<Guard>());
         assert_eq!(Guard::list("error_rate=1%,p99=+50ms").unwrap().len(), 2);
-        assert_eq!(Guard::of_drill(2.0).to_string(), "error_rate=+0.2%");
-        assert_eq!(Guard::of_drill(50.0).to_string(), "error_rate=+1%");
+        assert_eq!(Guard::of_drill(10.0, 0.08).to_string(), "error_rate=+0.08%");
+        assert_eq!(Guard::of_drill(50.0, 0.9).to_string(), "error_rate=+1%");
     }
 
     #[test]
@@ -287,6 +294,12 @@ mod tests {
         assert_eq!((compared.slower_than_ms, compared.after.bad), (Some(500.0), 0));
         assert_eq!(guard.bad(&after, Some(100.0)), 40);
         assert_eq!("p99=1h".parse::<Guard>().unwrap().compare(&before, &after), None);
-        assert_eq!("p99=+1ms".parse::<Guard>().unwrap().compare(&Answers::default(), &after), None);
+        let mut few = Answers::default();
+        few.durations[3] = FEWEST_BEFORE - 1;
+        assert_eq!(
+            "p99=+1ms".parse::<Guard>().unwrap().compare(&few, &after),
+            None,
+            "no percentile of so few"
+        );
     }
 }

@@ -68,8 +68,8 @@ pub struct Trials {
 
 struct Inner {
     recorder: Recorder,
-    /// A change is being made that will be watched.
-    is_taken: bool,
+    /// A change is being made that will be watched: the key of its order, if it has one.
+    taken: Option<Option<Key>>,
     running: Option<Running>,
     /// Newest first, with the keys of the orders that began them.
     ended: VecDeque<(Trial, Option<Key>)>,
@@ -101,7 +101,7 @@ struct Seat<'a>(&'a Trials);
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.0.lock().is_taken = false;
+        self.0.lock().taken = None;
     }
 }
 
@@ -116,7 +116,7 @@ impl Trials {
     #[must_use]
     pub fn new(changes: Changes, publisher: Arc<Publisher>, traffic: Arc<dyn Traffic>) -> Self {
         let recorder = Recorder::new(&*traffic, publisher.clock().now());
-        let inner = Inner { recorder, is_taken: false, running: None, ended: VecDeque::new(), begun: 0 };
+        let inner = Inner { recorder, taken: None, running: None, ended: VecDeque::new(), begun: 0 };
         Self { changes, publisher, traffic, counts: Arc::default(), inner: Mutex::new(inner) }
     }
 
@@ -158,7 +158,7 @@ impl Trials {
         // What runs may be over, and nobody has looked yet.
         let now = self.publisher.clock().now();
         self.look(now).await;
-        let seat = self.take_seat()?;
+        let seat = self.take_seat(key.clone())?;
         let mut others = self.changes.events();
         let seen = self.publisher.snapshot();
         let role = order.role.clone();
@@ -276,13 +276,16 @@ impl Trials {
         running.map(|running| running.trial.clone()).or_else(|| ended.map(|(trial, _)| trial.clone()))
     }
 
-    fn take_seat(&self) -> Result<Seat<'_>, NotWatched> {
+    fn take_seat(&self, key: Option<Key>) -> Result<Seat<'_>, NotWatched> {
         let mut inner = self.lock();
         if let Some(running) = &inner.running {
             return Err(NotWatched::Occupied(Some(Box::new(running.trial.clone()))));
         }
-        if std::mem::replace(&mut inner.is_taken, true) {
-            return Err(NotWatched::Occupied(None));
+        match &inner.taken {
+            // The same order again: it comes once more and then finds the first.
+            Some(taken) if key.is_some() && *taken == key => return Err(NotWatched::Refused(Refused::Busy)),
+            Some(_) => return Err(NotWatched::Occupied(None)),
+            None => inner.taken = Some(key),
         }
         Ok(Seat(self))
     }
@@ -293,7 +296,7 @@ impl Trials {
         let before = inner.recorder.baseline();
         inner.begun += 1;
         let since = self.publisher.clock().wall();
-        let lasts = way_back.ends().map_or(watch.lasts, |ends| ends.since(now));
+        let lasts = way_back.ends().map_or(watch.lasts, |ends| ends.since(now).min(watch.lasts));
         let trial = Trial {
             number: inner.begun,
             of: way_back.tried(),

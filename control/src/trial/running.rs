@@ -1,10 +1,10 @@
 //! A trial while it runs: looked at every second, until it is proved that a guard was passed, or its time is over.
 
-use steer::trial::{Bound, FEWEST_AFTER, FEWEST_BEFORE, chance_of_one, ends_worse, is_worse};
+use steer::trial::{Bound, FEWEST_AFTER, FEWEST_BEFORE, Tally, chance_of_one, ends_worse, is_worse};
 use steer::{Moment, Span};
 
 use super::evidence::Evidence;
-use super::guard::Compared;
+use super::guard::{Compared, Guard};
 use super::recorder::Totals;
 use super::report::{Trial, TrialState};
 use super::way_back::WayBack;
@@ -33,8 +33,16 @@ pub(super) struct Running {
     /// How often it will be looked at.
     looks: u64,
     judged_at: Moment,
-    /// Bad requests of all when something was proved at the last look.
-    proved_at: Option<u64>,
+    /// What was proved first, if every look since has proved the same.
+    proved: Option<Proved>,
+}
+
+/// That a guard was passed, and by when.
+#[derive(Debug)]
+struct Proved {
+    guard: Guard,
+    route: Option<String>,
+    after: Tally,
 }
 
 /// What follows from a look.
@@ -48,6 +56,12 @@ pub(super) enum Next {
     GoBack(Evidence),
 }
 
+impl Proved {
+    fn is_of(&self, guard: Guard, route: Option<&str>) -> bool {
+        self.guard == guard && self.route.as_deref() == route
+    }
+}
+
 impl Running {
     pub(super) fn new(
         trial: Trial,
@@ -56,7 +70,8 @@ impl Running {
         before: Totals,
         now: Moment,
     ) -> Self {
-        let ends = way_back.ends().unwrap_or(now + trial.lasts);
+        let limit = now + trial.lasts;
+        let ends = way_back.ends().map_or(limit, |ends| ends.min(limit));
         Self {
             way_back,
             key,
@@ -67,7 +82,7 @@ impl Running {
             ends,
             looks: ends.since(now).as_nanos() / LOOK.as_nanos() + 1,
             judged_at: now,
-            proved_at: None,
+            proved: None,
             trial,
         }
     }
@@ -76,7 +91,7 @@ impl Running {
     pub(super) fn look(&mut self, new: &Totals, now: Moment, snapshot: &Snapshot) -> Next {
         self.after.merge(new);
         let is_over = now >= self.ends;
-        let has_ended_by_itself = is_over && self.way_back.ends().is_some();
+        let has_ended_by_itself = self.way_back.ends().is_some_and(|ends| now >= ends);
         if !has_ended_by_itself && !self.way_back.is_in_force(snapshot) {
             return Next::End(TrialState::Superseded, self.way_back.instead(snapshot));
         }
@@ -87,17 +102,21 @@ impl Running {
         let (before, after) = (self.before.all(), self.after.all());
         let lasted = now.since(self.began);
         self.trial.evidence = self.seen(&before, &after, lasted);
-        if let Some(proof) = self.proof(&before, &after, lasted, is_over) {
-            // What failed together within a moment is one piece of evidence: something must have failed since.
-            let guard = proof.guard;
-            let bad = guard.bad(&after, proof.slower_than_ms);
-            let is_proved_again = self.proved_at.is_some_and(|before| bad > before);
-            self.proved_at = Some(bad);
-            if is_over || is_proved_again {
-                return Next::GoBack(proof);
+        match self.proof(&before, &after, lasted, is_over) {
+            None => self.proved = None,
+            Some((evidence, compared)) => {
+                let route = evidence.route.clone();
+                let before = self.proved.take_if(|proved| proved.is_of(evidence.guard, route.as_deref()));
+                // What failed together within a moment is one piece of evidence: more than may must have failed since.
+                let goes_on = before.as_ref().map(|proved| {
+                    compared.after.since(proved.after).share() > compared.bound.most(compared.before)
+                });
+                if goes_on.unwrap_or(is_over) {
+                    return Next::GoBack(evidence);
+                }
+                let first = || Proved { guard: evidence.guard, route, after: compared.after };
+                self.proved = Some(before.unwrap_or_else(first));
             }
-        } else {
-            self.proved_at = None;
         }
         match (is_over, self.unknown(&before, &after)) {
             (false, _) => Next::GoOn,
@@ -113,8 +132,14 @@ impl Running {
         seen.map(|(guard, compared)| Evidence::new(guard, &compared, (None, None), lasted)).collect()
     }
 
-    /// What proves that a guard was passed: by all requests, or by those of the worst route.
-    fn proof(&self, before: &Answers, after: &Answers, lasted: Span, is_over: bool) -> Option<Evidence> {
+    /// What proves that a guard was passed: by all requests, or by those of the worst route, or the one that has proved it before.
+    fn proof(
+        &self,
+        before: &Answers,
+        after: &Answers,
+        lasted: Span,
+        is_over: bool,
+    ) -> Option<(Evidence, Compared)> {
         // One half of what all may be wrong by is for all requests, the other for the routes that have enough.
         let routes: Vec<(&str, Answers)> = self
             .after
@@ -143,11 +168,12 @@ impl Running {
                     let compared = guard.compare(before, after)?;
                     is_proved(&compared, parts).then_some((Some(*route), compared))
                 });
-                compared.max_by_key(|(_, compared)| compared.after.bad)
+                let is_known = |route| self.proved.as_ref().is_some_and(|proved| proved.is_of(*guard, route));
+                compared.max_by_key(|(route, compared)| (is_known(*route), compared.after.bad))
             });
             if let Some((route, compared)) = found {
                 let region = self.after.most(route, Evidence::count(*guard, compared.slower_than_ms));
-                return Some(Evidence::new(*guard, &compared, (route, region), lasted));
+                return Some((Evidence::new(*guard, &compared, (route, region), lasted), compared));
             }
         }
         None

@@ -208,6 +208,39 @@ fn what_failed_in_one_moment_is_one_piece_of_evidence() {
 }
 
 #[test]
+fn usual_failures_after_one_moment_prove_nothing_more() {
+    let edge = Edge::serving();
+    edge.watched(table("good.example.com"), 10);
+    edge.seconds(1..=1, 100, 30);
+    // One in a hundred and less, as the bound allows.
+    edge.seconds(2..=2, 100, 1);
+    edge.seconds(3..=9, 200, 1);
+    edge.seconds(10..=11, 200, 0);
+    assert_eq!((edge.version(), edge.last().state), (2, TrialState::Passed));
+}
+
+#[test]
+fn an_override_that_expires_is_watched_until_then() {
+    let edge = Edge::serving();
+    let What::Override(patch) = weight(10) else { unreachable!() };
+    edge.watched(What::Override(OverridePatch { expires_in: Some(Span::from_secs(5)), ..patch }), 60);
+    edge.seconds(1..=4, 100, 0);
+    assert!(edge.trials.list().0.is_some());
+    edge.seconds(6..=6, 100, 0);
+    assert_eq!(edge.last().state, TrialState::Passed);
+}
+
+#[test]
+fn an_order_that_is_known_begins_no_second_watch() {
+    let edge = Edge::serving();
+    let key = Key { name: "ada\nk".into(), order: crate::journal::Digest::of(b"order") };
+    let keyed = || Order { key: Some(key.clone()), ..order(table("one.example.com")) };
+    edge.runtime.block_on(edge.changes.submit(keyed())).unwrap();
+    assert_eq!(edge.make(keyed(), 60, "error_rate=1%").unwrap(), None, "what it replaced is not known");
+    assert_eq!((edge.version(), edge.trials.list().0), (2, None));
+}
+
+#[test]
 fn one_route_among_many_requests_is_enough() {
     let edge = Edge::serving();
     edge.script.came("small", 100, 0);

@@ -47,9 +47,8 @@ impl WayBack {
             let other = match others.try_recv() {
                 Ok(other) if Arc::ptr_eq(&other, done) => break,
                 Ok(other) => other,
-                // An order that was known already is not told of again.
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                Err(TryRecvError::Lagged(_)) => return None,
+                // An order that was known already is not told of again, and what it replaced is not known any more.
+                Err(TryRecvError::Empty | TryRecvError::Closed | TryRecvError::Lagged(_)) => return None,
             };
             match (&other.made, &mut overridden) {
                 (Made::Table(about), _) => before = about.version,
@@ -84,7 +83,8 @@ impl WayBack {
     pub(super) fn ends(&self) -> Option<Moment> {
         match self {
             Self::Drill(drill) => Some(drill.ends),
-            Self::Table { .. } | Self::Override { .. } => None,
+            Self::Override { after, .. } => after.overrides.expires(),
+            Self::Table { .. } => None,
         }
     }
 

@@ -22,11 +22,7 @@ proptest! {
         before in any_tally(), after in any_tally(), bound in any_bound(), looks in 1..3_600_u64
     ) {
         let chance = chance_of_one(looks, 2);
-        let most = match bound {
-            Bound::AtMost(most) => most.max(before.share()),
-            Bound::Rise(by) => before.share() + by,
-        };
-        if after.share() <= most {
+        if after.share() <= bound.most(before).max(before.share()) {
             prop_assert!(!is_worse(before, after, bound, chance));
             prop_assert!(!ends_worse(before, after, bound, chance));
         }
