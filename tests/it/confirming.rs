@@ -8,7 +8,7 @@ use testkit::{Edge, Terminal, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::commands::{Operator, near_and_far};
+use crate::operator::{Operator, near_and_far};
 
 const HALVE: [&str; 5] = ["weight", "near", "25", "--reason", "test"];
 

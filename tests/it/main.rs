@@ -28,6 +28,7 @@ mod listeners;
 mod locate;
 mod loops;
 mod operated;
+mod operator;
 mod origins;
 mod pace;
 mod peers;

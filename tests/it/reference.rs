@@ -15,34 +15,26 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The page in docs/, which is what the binary says; `INSTA_UPDATE=always` writes it anew.
-fn page(name: &str) -> String {
+/// What the binary says, which is what the file in docs/ has; `INSTA_UPDATE=always` writes it anew.
+fn kept(name: &str, file: &str) -> String {
     let output = Command::new(NEARSIDE).args(["reference", name]).output().unwrap();
     let made = String::from_utf8(output.stdout).unwrap();
-    let file = root().join(format!("docs/{name}.md"));
+    let path = root().join(file);
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        fs::write(&file, &made).unwrap();
+        fs::write(&path, &made).unwrap();
     }
-    let kept = fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        kept == made,
-        "docs/{name}.md is not what `nearside reference {name}` says; `just accept` writes it"
-    );
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == made, "{file} is not what `nearside reference {name}` says; `just accept` writes it");
     made
+}
+
+fn page(name: &str) -> String {
+    kept(name, &format!("docs/{name}.md"))
 }
 
 #[test]
 fn the_document_of_the_admin_api_is_kept() {
-    let output = Command::new(NEARSIDE).args(["reference", "openapi"]).output().unwrap();
-    let made = String::from_utf8(output.stdout).unwrap();
-    let file = root().join("docs/openapi.json");
-    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        fs::write(&file, &made).unwrap();
-    }
-    let kept = fs::read_to_string(&file).unwrap_or_default();
-    let said = "docs/openapi.json is not what `nearside reference openapi` says; `just accept` writes it";
-    assert!(kept == made, "{said}");
-    let document: Value = serde_json::from_str(&made).unwrap();
+    let document: Value = serde_json::from_str(&kept("openapi", "docs/openapi.json")).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
 }
 

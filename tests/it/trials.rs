@@ -248,8 +248,18 @@ async fn the_command_waits_for_the_end_and_says_how_it_was() {
     assert_eq!(refused.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&refused.stderr));
     assert!(text.contains("\nerror_rate ") && text.contains("bound 1%"), "{text}");
     assert!(text.ends_with("rolled_back: version 4 is what version 2 was\n"), "{text}");
+    let mut for_programs = publishing(&edge, &before(&bad), "60s");
+    let refused = output({
+        for_programs.args(["-o", "json"]);
+        for_programs
+    })
+    .await;
+    let text = String::from_utf8(refused.stdout).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&refused.stderr));
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["state"], "rolled_back", "{text}");
     let child = publishing(&edge, &before(&good), "60s").spawn().unwrap();
-    until("it is watched", async || watches(&edge).await["running"]["number"] == 3).await;
+    until("it is watched", async || watches(&edge).await["running"]["number"] == 4).await;
     // It has begun to wait when it has asked once.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -257,10 +267,10 @@ async fn the_command_waits_for_the_end_and_says_how_it_was() {
     let left = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
     let told = String::from_utf8(left.stderr).unwrap();
     assert_eq!(
-        (left.status.code(), told.contains("watch 3 goes on without you")),
+        (left.status.code(), told.contains("watch 4 goes on without you")),
         (Some(130), true),
         "{told}"
     );
-    assert_eq!(watches(&edge).await["running"]["number"], 3);
+    assert_eq!(watches(&edge).await["running"]["number"], 4);
     load.stop().await;
 }

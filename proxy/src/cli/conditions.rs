@@ -84,9 +84,11 @@ impl ConditionArgs {
             }
             failure.report()
         })?;
+        // Whoever goes on from here learns what was made, however it is shown.
+        let told = done(made);
         match is_json {
             true => say_json(&text),
-            false => say(&folded(&done(made), 2)),
+            false => say(&folded(&told, 2)),
         }
         Ok(())
     }

@@ -10,8 +10,10 @@ pub(super) enum Exit {
     Failed = 1,
     /// Nobody said that it is meant.
     NotConfirmed = 3,
-    /// A guard refuses it, or something is not any more as it was when it was looked at.
+    /// A guard, a condition, or what else is in force refuses it.
     Refused = 4,
+    /// Somebody did not wait for the end, as shells say it; what was begun goes on.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -26,7 +28,9 @@ Start here: nearside demo
 
 Exit codes:
   0  done
-  1  not done: something is invalid, nobody answers, or the edge refuses
+  1  not done: something is invalid, nobody answers, or the edge refuses; or a watch did not pass
   2  the command line is not understood
   3  not confirmed: nobody said that it is meant
-  4  refused by a guard or a condition: it would take away too much, or something changed meanwhile";
+  4  refused by a guard, a condition or by what else is in force: it would take away too much, something changed
+     meanwhile, another drill or watch runs
+  130  interrupted while a watch goes on";

@@ -10,9 +10,10 @@ use serde_json::json;
 use super::admin::Api;
 use super::call::{Call, quoted};
 use super::conditions::ConditionArgs;
+use super::exit::Exit;
 use super::look::{LookArgs, look};
 use super::sheet::columns;
-use super::trial::follow;
+use super::trial::{WatchArgs, follow};
 use super::{AdminArgs, Output, TablesArgs, TablesCommand, complain, hand_over, say_json};
 
 pub(super) fn tables(args: &TablesArgs) -> ExitCode {
@@ -27,13 +28,12 @@ pub(super) fn tables(args: &TablesArgs) -> ExitCode {
             text(*version, &format!("/v1/tables/{version}/diff{against}"), "diff", admin)
         }
         Some(TablesCommand::Rollback { version, reason, watch, conditions, admin }) => {
-            let path = format!("/v1/tables/{version}/rollback?reason={}{}", quoted(reason), watch.query());
-            publish(&path, Vec::new(), conditions, admin)
+            let path = format!("/v1/tables/{version}/rollback?reason={}", quoted(reason));
+            publish(&path, Vec::new(), watch, conditions, admin)
         }
         Some(TablesCommand::Publish { file, reason, watch, conditions, admin }) => match fs::read(file) {
             Ok(text) => {
-                let path = format!("/v1/tables?reason={}{}", quoted(reason), watch.query());
-                publish(&path, text, conditions, admin)
+                publish(&format!("/v1/tables?reason={}", quoted(reason)), text, watch, conditions, admin)
             }
             Err(error) => {
                 complain(&format!("{}: cannot be read: {error}", file.display()));
@@ -76,14 +76,28 @@ fn text(version: u64, path: &str, name: &str, args: &AdminArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn publish(path: &str, text: Vec<u8>, conditions: &ConditionArgs, args: &AdminArgs) -> ExitCode {
-    let call = Call::change(Method::POST, path, text).patiently();
-    let mut trial = None;
+fn publish(
+    path: &str,
+    text: Vec<u8>,
+    watch: &WatchArgs,
+    conditions: &ConditionArgs,
+    args: &AdminArgs,
+) -> ExitCode {
+    let call = Call::change(Method::POST, path.to_owned() + &watch.query(), text).patiently();
+    let mut made = None;
     let done = |Published { about, note, watch, .. }: Published| {
-        trial = watch;
+        made = Some(watch);
         format!("version {} ({}) is in force; {note}", about.version, about.fingerprint)
     };
     let code = conditions.carry_out(args, call, done);
-    let Some(trial) = trial else { return code };
-    Api::of(args).map_or_else(|code| code, |api| follow(&api, &trial, args.output))
+    match made {
+        Some(Some(trial)) => Api::of(args).map_or_else(|code| code, |api| follow(&api, &trial, args.output)),
+        Some(None) if watch.is_wanted() => {
+            complain(
+                "It is in force and not watched: it came before, and what it replaced is not known any more.",
+            );
+            Exit::Failed.into()
+        }
+        _ => code,
+    }
 }

@@ -47,7 +47,7 @@ enum TokenCommand {
 struct TokenAddArgs {
     /// Whose it is; the author of what is changed with it
     name: String,
-    /// What may be done with it: viewer (look), operator (also overrides, drains, drills) or admin (also tables, tokens)
+    /// What may be done with it: viewer (look), operator (also overrides, drains, drills) or admin (also tables, the log level, tokens)
     #[arg(long, value_parser = parse_role)]
     role: Role,
     /// An operator's region; may be given several times [default: all]

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::admin::{Api, Failure};
 use super::call::{Call, quoted};
+use super::exit::Exit;
 use super::{Output, complain, say, say_json};
 
 /// How often the edge is asked.
@@ -19,8 +20,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_UNANSWERED: u32 = 10;
 /// How often what was seen is shown.
 const POLLS_PER_LINE: u32 = 5;
-/// What shells say of a command that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
 
 /// Whether a change is watched.
 #[derive(Args, Clone, Debug)]
@@ -38,6 +37,11 @@ fn parse_guards(text: &str) -> Result<String, NoGuard> {
 }
 
 impl WatchArgs {
+    /// Whether it is to be watched.
+    pub(super) const fn is_wanted(&self) -> bool {
+        self.watch.is_some()
+    }
+
     /// What the API is told, behind what a path's query says already.
     pub(super) fn query(&self) -> String {
         let said = [
@@ -57,7 +61,7 @@ pub(super) fn follow(api: &Api, begun: &Trial, output: Output) -> ExitCode {
         Ok(interrupts) => interrupts,
         Err(error) => {
             complain(&format!("the watch goes on, and cannot be followed: {error}"));
-            return ExitCode::from(1);
+            return Exit::Failed.into();
         }
     };
     let is_shown = output != Output::Json;
@@ -72,22 +76,25 @@ pub(super) fn follow(api: &Api, begun: &Trial, output: Output) -> ExitCode {
                 "interrupted: watch {} goes on without you, and takes the change back if it does harm",
                 begun.number
             ));
-            return ExitCode::from(INTERRUPTED);
+            return Exit::Interrupted.into();
         }
         let trial = match poll(api, begun.number) {
             Ok(trial) => trial,
-            Err(Failure::Unreachable(_)) if unanswered < MOST_UNANSWERED => {
+            Err(Failure::Unreachable(_) | Failure::Unanswered(_)) if unanswered < MOST_UNANSWERED => {
                 unanswered += 1;
                 continue;
             }
-            Err(failure) => return failure.report(),
+            Err(failure) => {
+                complain(&format!("watch {} goes on, and cannot be followed any more", begun.number));
+                return failure.report();
+            }
         };
         (unanswered, polls) = (0, polls + 1);
         let Some(trial) = trial.filter(|trial| trial.since == begun.since) else {
             complain(
                 "the edge does not know this watch any more: a restart has ended it, and the change is in force",
             );
-            return ExitCode::from(1);
+            return Exit::Failed.into();
         };
         if trial.state != TrialState::Running {
             return end(&trial, output);
@@ -123,6 +130,6 @@ fn end(trial: &Trial, output: Output) -> ExitCode {
     }
     match trial.state {
         TrialState::Passed => ExitCode::SUCCESS,
-        _ => ExitCode::from(1),
+        _ => Exit::Failed.into(),
     }
 }
