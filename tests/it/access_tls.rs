@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 use rcgen::{DnType, SanType};
@@ -12,6 +13,7 @@ use serde_json::Value;
 use testkit::{Authority, Certificate, Client, Edge, EdgeBuilder, Origin, table, until};
 
 use crate::NEARSIDE;
+use crate::events::Listening;
 
 /// Where operators' certificates come from, where the edge's does, and where nobody's should.
 struct Authorities {
@@ -156,6 +158,22 @@ async fn a_certificate_that_ends_lets_nobody_in() {
     until("it is refused", async || edge.log().contains("those in force stay")).await;
     let config = authorities.strangers.client(&[], &[&TLS13]);
     assert_eq!(call(&edge, config, LOOK, Some(&edge.admin.token)).await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn a_stream_went_on_with_a_certificate_that_had_ended() {
+    let (edge, authorities, _origins) = edge().await;
+    // Long enough to come in, on a busy machine too.
+    let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(5);
+    let sue = authorities.operators.issue_with(&["sue.ops.example"], |params| {
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + ends;
+    });
+    let config = authorities.edge.client_with(&sue);
+    let client = Client::connect_tls(edge.admin.address, NAME, config).await.unwrap();
+    let mut hers = Listening::over(client, &[]).await.unwrap();
+    assert_eq!(hers.next_named("end").await.data["why"], "access");
+    assert!(SystemTime::now().duration_since(UNIX_EPOCH).unwrap() >= ends - Duration::from_secs(1));
+    assert!(hers.next().await.is_none());
 }
 
 // Waiting for the commands takes a thread; the origins need another.

@@ -12,7 +12,7 @@ use crate::access::{add, token};
 use crate::{NEARSIDE, edge_before};
 
 /// One who listens.
-struct Listening {
+pub(crate) struct Listening {
     body: Incoming,
     heard: String,
     _client: Client,
@@ -20,20 +20,26 @@ struct Listening {
 
 /// An event as it came.
 #[derive(Debug)]
-struct Event {
+pub(crate) struct Event {
     id: String,
     name: String,
-    data: Value,
+    pub(crate) data: Value,
 }
 
 impl Listening {
     /// Begins to listen; or the status and problem of the answer.
     async fn begin(edge: &Edge, token: &str, last: Option<&str>) -> Result<Self, (u16, Value)> {
-        let mut client = Client::connect(edge.admin.address).await;
+        let bearer = format!("Bearer {token}");
+        let mut fields = vec![("authorization", bearer.as_str())];
+        fields.extend(last.map(|last| ("last-event-id", last)));
+        Self::over(Client::connect(edge.admin.address).await, &fields).await
+    }
+
+    /// As [`Listening::begin`], over a connection that may itself say who listens.
+    pub(crate) async fn over(mut client: Client, fields: &[(&str, &str)]) -> Result<Self, (u16, Value)> {
         let mut request = Request::builder().uri("/v1/events").header("host", "localhost");
-        request = request.header("authorization", format!("Bearer {token}"));
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
         }
         let body = Empty::new().map_err(|never| match never {}).boxed();
         let answer = client.begin(request.body(body).unwrap()).await.unwrap();
@@ -47,7 +53,7 @@ impl Listening {
     }
 
     /// The next event; `None` at the end.
-    async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((first, rest)) = self.heard.split_once("\n\n") {
                 let field = |name: &str| {
@@ -71,7 +77,7 @@ impl Listening {
     }
 
     /// The next event of that name.
-    async fn next_named(&mut self, name: &str) -> Event {
+    pub(crate) async fn next_named(&mut self, name: &str) -> Event {
         loop {
             let event = self.next().await.expect("it goes on");
             if event.name == name {
@@ -147,6 +153,23 @@ async fn a_stream_ends_when_its_token_does_and_when_the_edge_does() {
     assert!(ours.next().await.is_none());
     let ended = tokio::time::timeout(Duration::from_secs(10), edge.ended()).await;
     assert_eq!(ended.expect("nobody who listens holds it up"), Some(0));
+}
+
+#[tokio::test]
+async fn a_stream_went_on_with_a_token_that_was_replaced() {
+    let origin = Origin::named("eu").await;
+    let edge = edge_before(&origin).await;
+    let ann = add(edge.folder.path(), &["ann", "--role", "viewer"]);
+    let mut ours = Listening::begin(&edge, &edge.admin.token, None).await.unwrap();
+    let mut hers = Listening::begin(&edge, &ann, None).await.unwrap();
+    // Also of `local`, also an admin's: only the secret is another.
+    let another = "another one, that nobody can guess";
+    std::fs::write(edge.folder.path().join("admin.token"), another).unwrap();
+    assert_eq!(ours.next_named("end").await.data["why"], "access");
+    assert!(ours.next().await.is_none());
+    edge.admin.with(another).patch("eu", r#"{"weight": 50, "reason": "test"}"#).await;
+    // Hers is as it was.
+    hers.next_named("change").await;
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::certificate::ClientNames;
+
 /// What a caller may do. Each role may do what the former may.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,14 +68,13 @@ impl Scope {
     }
 }
 
-/// How a caller has shown who he is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// How a caller has shown who he is: enough of it to ask later whether it still opens.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum How {
-    /// By a token.
-    Token,
-    /// By a client certificate.
-    Certificate,
+    /// By a token with this SHA-256.
+    Token([u8; 32]),
+    /// By a client certificate that says this.
+    Certificate(ClientNames),
 }
 
 /// Who calls. Handlers find him among a request's extensions.
@@ -225,7 +226,7 @@ mod tests {
 
     fn caller(role: Role, regions: Option<&[&str]>) -> Caller {
         let regions = regions.map(|regions| regions.iter().map(ToString::to_string).collect::<Vec<_>>());
-        Caller { name: "ann".to_owned(), role, scope: Scope::of(regions.as_deref()), how: How::Token }
+        Caller { name: "ann".to_owned(), role, scope: Scope::of(regions.as_deref()), how: How::Token([0; 32]) }
     }
 
     #[test]

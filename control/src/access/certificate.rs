@@ -16,7 +16,7 @@ pub struct Peer {
 }
 
 /// What a verified client certificate says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ClientNames {
     /// DNS names and URIs of its subjectAltName; the common names of its subject only where there are none of those, since
     /// authorities check the former with more care.
@@ -43,7 +43,7 @@ pub(super) fn caller(clients: &[Client], shown: &ClientNames) -> Option<Caller> 
         name: client.name.clone(),
         role: client.role,
         scope: client.scope.clone(),
-        how: How::Certificate,
+        how: How::Certificate(shown.clone()),
     })
 }
 

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use super::browser::Browsers;
 use super::caller::{Caller, How, Role, Scope};
-use super::certificate::{self, Client, Peer};
+use super::certificate::{self, Client, ClientNames, Peer};
 use super::failures::{Failures, Verdict};
 use super::file::{Look, Looked};
 use super::secret::{Token, digest, long_enough};
@@ -165,32 +165,20 @@ impl Access {
         let mut written = headers.get_all(AUTHORIZATION).iter();
         if let Some(first) = written.next() {
             let token = first.to_str().ok().and_then(bearer).filter(|_| written.next().is_none());
-            return self.by_token(token.ok_or(Stranger::Unknown)?);
+            return self.by_token(&digest(token.ok_or(Stranger::Unknown)?));
         }
-        let Some(shown) = &peer.certificate else { return Err(Stranger::Nothing) };
-        if shown.not_after <= self.clock.wall() {
-            return Err(Stranger::CertificateExpired(shown.not_after));
-        }
-        certificate::caller(&self.clients, shown).ok_or_else(|| Stranger::Unnamed(shown.names.clone()))
+        self.by_certificate(peer.certificate.as_ref().ok_or(Stranger::Nothing)?)
     }
 
-    /// Whether that caller would still be let in, with the same role and scope: for answers that have no end, such as streams of
-    /// events, to be asked every second. What a certificate says is looked at when a request comes.
+    /// Whether what that caller has shown would still let him in, with the same name, role and scope: for answers that have no
+    /// end, such as streams of events, to be asked every second. A name alone lets nobody in: another token may have it by now.
     #[must_use]
     pub fn still_knows(&self, caller: &Caller) -> bool {
-        if caller.how == How::Certificate {
-            return true;
-        }
-        let mut kept = self.lock();
-        kept.look(false, self);
-        if caller.name == LOCAL {
-            return kept.local.is_some();
-        }
-        let now = self.clock.wall();
-        kept.tokens
-            .iter()
-            .flat_map(|tokens| &tokens.entries)
-            .any(|entry| entry.caller() == *caller && !entry.is_expired(now))
+        let again = match &caller.how {
+            How::Token(shown) => self.by_token(shown),
+            How::Certificate(shown) => self.by_certificate(shown),
+        };
+        again.is_ok_and(|again| again == *caller)
     }
 
     /// Counts a stranger, tells the log, and says how he is answered.
@@ -208,24 +196,31 @@ impl Access {
         verdict
     }
 
-    fn by_token(&self, secret: &str) -> Result<Caller, Stranger> {
+    fn by_certificate(&self, shown: &ClientNames) -> Result<Caller, Stranger> {
+        if shown.not_after <= self.clock.wall() {
+            return Err(Stranger::CertificateExpired(shown.not_after));
+        }
+        certificate::caller(&self.clients, shown).ok_or_else(|| Stranger::Unnamed(shown.names.clone()))
+    }
+
+    /// Who has shown a token with this hash.
+    fn by_token(&self, shown: &[u8; 32]) -> Result<Caller, Stranger> {
         let mut kept = self.lock();
         // Two looks at the files' times: what was added opens at once, what was removed opens nothing, and that even where the system
         // tells nobody that a file has changed.
         kept.look(false, self);
-        let presented = digest(secret);
-        let entry = kept.tokens.as_ref().and_then(|tokens| tokens.find(&presented));
-        let is_local = kept.local.is_some_and(|local| local.ct_eq(&presented).into());
+        let entry = kept.tokens.as_ref().and_then(|tokens| tokens.find(shown));
+        let is_local = kept.local.is_some_and(|local| local.ct_eq(shown).into());
         if is_local {
-            let name = LOCAL.to_owned();
-            return Ok(Caller { name, role: Role::Admin, scope: Scope::Everywhere, how: How::Token });
+            let (name, how) = (LOCAL.to_owned(), How::Token(*shown));
+            return Ok(Caller { name, role: Role::Admin, scope: Scope::Everywhere, how });
         }
         let entry = entry.ok_or(Stranger::Unknown)?;
         match entry.expires_at {
             Some(at) if entry.is_expired(self.clock.wall()) => {
                 Err(Stranger::Expired { name: entry.name.clone(), at })
             }
-            _ => Ok(entry.caller()),
+            _ => Ok(entry.caller(*shown)),
         }
     }
 

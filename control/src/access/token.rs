@@ -72,14 +72,13 @@ impl TokenEntry {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// Who opens the API with it.
-    #[must_use]
-    pub fn caller(&self) -> Caller {
+    /// Who opens the API with it, having shown a secret with this hash.
+    pub(super) fn caller(&self, digest: [u8; 32]) -> Caller {
         Caller {
             name: self.name.clone(),
             role: self.role,
             scope: Scope::of(self.regions.as_deref()),
-            how: How::Token,
+            how: How::Token(digest),
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::http::HeaderValue;
 
 use super::*;
 use crate::access::edit::Editor;
+use crate::access::token::hex;
 
 struct House {
     folder: tempfile::TempDir,
@@ -55,7 +56,8 @@ impl House {
 fn the_token_of_the_first_start_is_an_admins() {
     let house = house();
     let caller = house.by(&house.local()).unwrap();
-    assert_eq!((caller.name.as_str(), caller.role, caller.how), (LOCAL, Role::Admin, How::Token));
+    assert_eq!((caller.name.as_str(), caller.role), (LOCAL, Role::Admin));
+    assert_eq!(caller.how, How::Token(digest(&house.local())));
     assert_eq!(house.who(&[&format!("bearer   {}", house.local())]).unwrap(), caller, "schemes have no case");
 }
 
@@ -171,7 +173,6 @@ fn what_is_exposed_or_broken_at_the_start_opens_nothing_until_it_is_mended() {
 
 #[test]
 fn a_certificate_counts_where_no_token_is_sent() {
-    use super::certificate::ClientNames;
     let house = house();
     let shown = |names: &[&str], seconds: i64| Peer {
         address: "192.0.2.1".parse().unwrap(),
@@ -181,11 +182,10 @@ fn a_certificate_counts_where_no_token_is_sent() {
         }),
     };
     let none = HeaderMap::new();
-    let caller = house.access.who(&shown(&["ops.example"], 100), &none).unwrap();
-    assert_eq!(
-        (caller.name.as_str(), caller.role, caller.how),
-        ("ops.example", Role::Operator, How::Certificate)
-    );
+    let peer = shown(&["ops.example"], 100);
+    let caller = house.access.who(&peer, &none).unwrap();
+    assert_eq!((caller.name.as_str(), caller.role), ("ops.example", Role::Operator));
+    assert_eq!(caller.how, How::Certificate(peer.certificate.unwrap()));
     let ended = house.access.who(&shown(&["ops.example"], -1), &none);
     assert!(matches!(ended, Err(Stranger::CertificateExpired(_))));
     let other = house.access.who(&shown(&["other.example"], 100), &none).unwrap_err();
@@ -195,4 +195,37 @@ fn a_certificate_counts_where_no_token_is_sent() {
     assert_eq!(house.access.who(&shown(&["ops.example"], 100), &headers), Err(Stranger::Unknown));
     headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", house.local())).unwrap());
     assert_eq!(house.access.who(&shown(&["ops.example"], 100), &headers).unwrap().name, LOCAL);
+}
+
+#[test]
+fn a_replaced_token_was_still_known_by_its_name() {
+    let house = house();
+    let (local, tokens) = (house.folder.path().join("admin.token"), house.folder.path().join("tokens.toml"));
+    let (first, ann) = (house.by(&house.local()).unwrap(), house.add("ann", 100));
+    let hers = house.by(ann.reveal()).unwrap();
+    assert!(house.access.still_knows(&first) && house.access.still_knows(&hers));
+    fs::write(&local, "another one, that nobody can guess\n").unwrap();
+    assert!(!house.access.still_knows(&first));
+    assert!(house.access.still_knows(&hers), "hers is as it was");
+    // All but the secret is as before.
+    let text = fs::read_to_string(&tokens).unwrap();
+    let [before, after] = [ann.reveal(), "another"].map(|secret| hex(&digest(secret)));
+    fs::write(&tokens, text.replace(&before, &after)).unwrap();
+    assert!(!house.access.still_knows(&hers));
+    let now = house.by("another").unwrap();
+    assert_eq!((now.name, now.role, now.scope), (hers.name, hers.role, hers.scope));
+}
+
+#[test]
+fn a_certificate_that_had_ended_was_still_known() {
+    let house = house();
+    let known = |name: &str, seconds: i64| {
+        let not_after = Timestamp::from_second(Timestamp::now().as_second() + seconds).unwrap();
+        let shown = ClientNames { names: vec![name.to_owned()], not_after };
+        let (name, how) = ("ops.example".to_owned(), How::Certificate(shown));
+        house.access.still_knows(&Caller { name, role: Role::Operator, scope: Scope::Everywhere, how })
+    };
+    assert!(known("ops.example", 100));
+    assert!(!known("ops.example", -1));
+    assert!(!known("other.example", 100), "it names somebody else");
 }
