@@ -74,17 +74,20 @@ pub struct LevelSet {
     pub since: Timestamp,
     /// Until when.
     pub expires_at: Timestamp,
+    /// By which it is known which of two was ordered first: the wall clock may be put back.
+    #[serde(skip)]
+    begun: Moment,
     #[serde(skip)]
     ends: Moment,
 }
 
 impl LevelDraft {
-    /// The level, set at `now`, when it is `wall`.
+    /// The level, set now.
     pub(crate) fn begun(self, clock: &Clock) -> LevelSet {
         let Self { level, lasts, author, reason } = self;
-        let since = clock.wall();
-        let expires_at = since + std::time::Duration::from(lasts.min(MAX_LEVEL));
-        LevelSet { level, author, reason, since, expires_at, ends: clock.now() + lasts.min(MAX_LEVEL) }
+        let (since, begun, lasts) = (clock.wall(), clock.now(), lasts.min(MAX_LEVEL));
+        let expires_at = since + std::time::Duration::from(lasts);
+        LevelSet { level, author, reason, since, expires_at, begun, ends: begun + lasts }
     }
 }
 
@@ -95,14 +98,21 @@ pub struct LogLevels {
     usual: Level,
     /// Changes it; `None` where this process has no log of its own.
     change: Option<Change>,
-    set: Mutex<Option<Arc<LevelSet>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    set: Option<Arc<LevelSet>>,
+    /// When the newest was begun, be it over: an older one does not come after it, though it may hold for longer.
+    newest: Moment,
 }
 
 impl std::fmt::Debug for LogLevels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LogLevels")
             .field("usual", &self.usual)
-            .field("set", &self.set)
+            .field("state", &self.state)
             .finish_non_exhaustive()
     }
 }
@@ -111,7 +121,7 @@ impl LogLevels {
     /// A log that usually says so much, and how that is changed.
     #[must_use]
     pub fn new(usual: Level, change: Option<Change>) -> Self {
-        Self { usual, change, set: Mutex::default() }
+        Self { usual, change, state: Mutex::default() }
     }
 
     /// What it usually says.
@@ -123,7 +133,7 @@ impl LogLevels {
     /// What somebody has set.
     #[must_use]
     pub fn set_by_somebody(&self) -> Option<Arc<LevelSet>> {
-        self.lock().clone()
+        self.lock().set.clone()
     }
 
     /// Whether it can be changed.
@@ -132,34 +142,33 @@ impl LogLevels {
         self.change.is_some()
     }
 
-    /// Puts a level in force, unless it is over, or a newer one is in force.
+    /// Puts a level in force, unless it is over, or it or a newer one was in force before.
     pub fn put(&self, set: &Arc<LevelSet>, now: Moment) {
-        let mut current = self.lock();
-        let is_older = current.as_ref().is_some_and(|current| current.since >= set.since);
-        if set.ends <= now || is_older {
+        let mut state = self.lock();
+        if set.ends <= now || set.begun <= state.newest {
             return;
         }
         if let Some(change) = &self.change {
             // At the usual level as well, or a quiet log would not tell who made it quiet.
             tracing::warn!(level = ?set.level, author = set.author, reason = set.reason, expires_at = %set.expires_at, "log level set");
             change(set.level);
-            *current = Some(set.clone());
+            *state = State { set: Some(set.clone()), newest: set.begun };
         }
     }
 
     /// Ends what is over at `now`: whether something has ended, and when to look again.
     pub fn advance(&self, now: Moment) -> (bool, Option<Moment>) {
-        let mut current = self.lock();
-        let over = current.take_if(|set| set.ends <= now);
+        let mut state = self.lock();
+        let over = state.set.take_if(|set| set.ends <= now);
         if let (Some(_), Some(change)) = (&over, &self.change) {
             change(self.usual);
             tracing::warn!(level = ?self.usual, "log level as usual again");
         }
-        (over.is_some(), current.as_ref().map(|set| set.ends))
+        (over.is_some(), state.set.as_ref().map(|set| set.ends))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<LevelSet>>> {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,23 +180,42 @@ mod tests {
         LevelDraft { level, lasts, author: "ann".to_owned(), reason: "test".to_owned() }
     }
 
-    #[test]
-    fn a_level_ends_by_itself_and_an_old_one_does_not_come_back() {
+    /// Levels, and what was said of them.
+    fn levels() -> (LogLevels, Arc<Mutex<Vec<Level>>>) {
         let said: Arc<Mutex<Vec<Level>>> = Arc::default();
         let here = said.clone();
         let change: Change = Box::new(move |level| here.lock().unwrap().push(level));
-        let (clock, levels) = (Clock::start(), LogLevels::new(Level::Info, Some(change)));
+        (LogLevels::new(Level::Info, Some(change)), said)
+    }
+
+    #[test]
+    fn a_level_ends_by_itself_and_an_old_one_does_not_come_back() {
+        let (clock, (levels, said)) = (Clock::start(), levels());
         let first = Arc::new(draft(Level::Debug, Span::from_secs(60)).begun(&clock));
-        levels.put(&first, clock.now());
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        levels.put(&first, first.begun);
         let second = Arc::new(draft(Level::Warn, Span::from_secs(10)).begun(&clock));
-        levels.put(&second, clock.now());
-        levels.put(&first, clock.now());
+        levels.put(&second, second.begun);
+        levels.put(&first, second.begun);
         assert_eq!(levels.set_by_somebody(), Some(second.clone()));
-        assert_eq!(levels.advance(clock.now()), (false, Some(second.ends)));
+        assert_eq!(levels.advance(second.begun), (false, Some(second.ends)));
         assert_eq!(levels.advance(second.ends), (true, None));
         levels.put(&second, second.ends);
         assert_eq!(levels.set_by_somebody(), None, "it is over");
+        levels.put(&first, second.ends);
+        assert_eq!(levels.set_by_somebody(), None, "what replaced it is over, and it is replaced all the same");
         assert_eq!(*said.lock().unwrap(), [Level::Debug, Level::Warn, Level::Info]);
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_put_back_kept_a_new_level_out() {
+        let (clock, (levels, said)) = (Clock::start(), levels());
+        let first = Arc::new(draft(Level::Debug, Span::from_secs(60)).begun(&clock));
+        let second = draft(Level::Warn, Span::from_secs(60)).begun(&clock);
+        let since = first.since - std::time::Duration::from_secs(3600);
+        let second = Arc::new(LevelSet { since, ..second });
+        levels.put(&first, second.begun);
+        levels.put(&second, second.begun);
+        assert_eq!(levels.set_by_somebody(), Some(second));
+        assert_eq!(*said.lock().unwrap(), [Level::Debug, Level::Warn]);
     }
 }

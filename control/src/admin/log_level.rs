@@ -17,7 +17,7 @@ use super::orders::carry_out;
 use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
-use crate::changes::{Made, What};
+use crate::changes::What;
 use crate::described;
 use crate::log_level::{Level, LevelDraft, LevelSet, MAX_LEVEL};
 
@@ -106,12 +106,7 @@ pub(super) async fn set(
     let draft = LevelDraft { level, lasts: expires_in, author, reason: reason.clone() };
     let order = (What::LogLevel(draft), reason);
     let outcome = carry_out(&admin, &caller, Some(Action::LogLevel), conditions, order).await?;
-    outcome.answer(|done| {
-        if let Made::LogLevel(set) = &done.made {
-            admin.log.put(set, admin.publisher.clock().now());
-        }
-        Ok(told(&admin))
-    })
+    outcome.answer(|_| Ok(told(&admin)))
 }
 
 fn told(admin: &Admin) -> LogLevel {
@@ -119,3 +114,6 @@ fn told(admin: &Admin) -> LogLevel {
     let usual = admin.log.usual();
     LogLevel { level: set.as_ref().map_or(usual, |set| set.level), usual, set: set.as_deref().cloned() }
 }
+
+#[cfg(test)]
+mod tests;

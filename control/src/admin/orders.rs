@@ -18,7 +18,7 @@ use crate::changes::{Done, Key, Made, Order, Refused, Seen, What};
 use crate::effect::Effect;
 use crate::journal::Digest;
 use crate::overlay::PatchRefused;
-use crate::trial::{NotWatched, Trial};
+use crate::trial::{NotWatched, Trial, Watch};
 
 /// What became of a call that wants a change.
 #[derive(Debug)]
@@ -114,20 +114,26 @@ pub(super) async fn carry_out(
         let effect = effect.map_err(|refused| problem(admin, refused))?;
         return Ok(Outcome::Told(Box::new(Told { dry_run: true, version, overlay, effect })));
     }
-    let Some(watch) = conditions.watch else {
-        let done = admin.changes.submit(order).await.map_err(|refused| problem(admin, refused))?;
-        return Ok(Outcome::Done(done, None));
+    let (here, watch) = (admin.clone(), conditions.watch);
+    // Not on the caller's time: if he leaves, the change is watched all the same, and the log says as much as the audit says.
+    let made = tokio::spawn(async move { make(&here, order, watch).await }).await;
+    made.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", error.to_string()))?
+}
+
+/// Has a change made, with what belongs to it and is not done where changes are made.
+async fn make(admin: &Admin, order: Order, watch: Option<Watch>) -> Result<Outcome, Problem> {
+    let made = match watch {
+        Some(watch) => admin.trials.make(order, watch).await,
+        None => admin.changes.submit(order).await.map(|done| (done, None)).map_err(NotWatched::Refused),
     };
-    let trials = admin.trials.clone();
-    // Not on the caller's time: if he leaves, the change is watched all the same.
-    let made = tokio::spawn(async move { trials.make(order, watch).await }).await;
-    let made =
-        made.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", error.to_string()))?;
-    match made {
-        Ok((done, trial)) => Ok(Outcome::Done(done, trial.map(Box::new))),
-        Err(NotWatched::Refused(refused)) => Err(problem(admin, refused)),
-        Err(NotWatched::Occupied(running)) => Err(watches::occupied(running.as_deref())),
+    let (done, trial) = made.map_err(|not_made| match not_made {
+        NotWatched::Refused(refused) => problem(admin, refused),
+        NotWatched::Occupied(running) => watches::occupied(running.as_deref()),
+    })?;
+    if let Made::LogLevel(set) = &done.made {
+        admin.log.put(set, admin.publisher.clock().now());
     }
+    Ok(Outcome::Done(done, trial.map(Box::new)))
 }
 
 impl Outcome {
