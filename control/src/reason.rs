@@ -3,22 +3,29 @@
 //! A reason goes to terminals, logs and the audit. What could move a cursor, begin a line, or turn the order of what is read around is
 //! no part of one.
 
-/// The longest reason, in bytes.
-pub const MAX_REASON_BYTES: usize = 1000;
+/// The longest reason, in characters.
+pub const MAX_REASON_CHARACTERS: usize = 1000;
 
 /// What is wrong with a reason, if anything is.
 #[must_use]
 pub fn reason_problem(reason: &str) -> Option<&'static str> {
-    if reason.trim().is_empty() || reason.len() > MAX_REASON_BYTES {
+    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_CHARACTERS {
         return Some("say why in 1 to 1000 characters: whoever looks at it at night will ask");
     }
-    let is_unseen = |sign: char| {
-        sign.is_control()
-            || matches!(sign, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    reason.contains(is_unseen).then_some(
+    reason.contains(is_obeyed).then_some(
         "a reason is one line of plain text, without control characters: others read it in terminals",
     )
+}
+
+/// Whether a character is not shown by a terminal but obeyed: it moves the cursor, begins a line, or turns the direction of what is
+/// read.
+#[must_use]
+pub fn is_obeyed(character: char) -> bool {
+    let turns = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    turns || character.is_control()
 }
 
 #[cfg(test)]
@@ -27,14 +34,26 @@ mod tests {
 
     #[test]
     fn what_could_deceive_its_reader_is_no_reason() {
-        for reason in ["new region", "größer & schneller \u{1f680}", "x", &"y".repeat(MAX_REASON_BYTES)] {
+        let longest = ["y", "ü", "\u{1f680}"].map(|character| character.repeat(MAX_REASON_CHARACTERS));
+        for reason in ["new region", "größer & schneller \u{1f680}", "x", &longest[0], &longest[1], &longest[2]] {
             assert_eq!(reason_problem(reason), None, "{reason}");
         }
-        for reason in
-            ["", " ", "a\nb", "a\tb", "\u{1b}[2J", "a\0", "\u{7f}", "\u{85}", "a\u{202e}b", "a\u{2028}b"]
-        {
+        for reason in [
+            "",
+            " ",
+            "a\nb",
+            "a\tb",
+            "\u{1b}[2J",
+            "a\0",
+            "\u{7f}",
+            "\u{85}",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            // Not known here once, and known to the command line.
+            "a\u{61c}b",
+        ] {
             assert!(reason_problem(reason).is_some(), "{reason:?}");
         }
-        assert!(reason_problem(&"y".repeat(MAX_REASON_BYTES + 1)).is_some());
+        assert!(longest.iter().all(|longest| reason_problem(&format!("{longest}y")).is_some()));
     }
 }

@@ -8,6 +8,8 @@
 use axum::http::header::{self, HeaderMap, HeaderName};
 use axum::http::{Method, Uri};
 
+use crate::reason::is_obeyed;
+
 /// Methods that a listed page may use.
 pub(crate) const CORS_METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 /// Header fields that it may send.
@@ -96,7 +98,7 @@ pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 /// What a stranger wrote, short enough for an answer and a log line.
 fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(100).collect()
+    text.chars().filter(|character| !is_obeyed(*character)).take(100).collect()
 }
 
 #[cfg(test)]

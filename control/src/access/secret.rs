@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::file::read_own;
 
 const BYTES: usize = 32;
-/// The shortest secret that opens the admin API, in bytes. What this program makes is twice as long.
-const MIN_BYTES: usize = 32;
+/// The shortest secret that opens the admin API, in characters. What this program makes is twice as long.
+const MIN_CHARACTERS: usize = 32;
 
 /// A secret.
 #[derive(Clone)]
@@ -83,13 +83,13 @@ impl Token {
 
 /// The secret in the text of `admin.token_file`, or why it is none: one that could be guessed opens nothing.
 pub(super) fn long_enough(text: &str) -> Result<&str, String> {
-    match text.trim() {
-        "" => Err("it is empty".to_owned()),
-        short if short.len() < MIN_BYTES => Err(format!(
-            "its token has {} characters and could be guessed; at least {MIN_BYTES} are wanted",
-            short.len()
+    let token = text.trim();
+    match token.chars().count() {
+        0 => Err("it is empty".to_owned()),
+        short if short < MIN_CHARACTERS => Err(format!(
+            "its token has {short} characters and could be guessed; at least {MIN_CHARACTERS} are wanted"
         )),
-        token => Ok(token),
+        _ => Ok(token),
     }
 }
 

@@ -18,8 +18,8 @@ use crate::reason::reason_problem;
 use crate::trial::{Guard, MAX_WATCH, MIN_WATCH, Watch};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// The longest key, in bytes.
-const MAX_KEY_BYTES: usize = 128;
+/// The longest key, in characters; all of them are ASCII.
+const MAX_KEY_CHARACTERS: usize = 128;
 
 /// The conditions of a change.
 #[derive(Clone, Debug, Default)]
@@ -149,11 +149,11 @@ fn key(parts: &Parts) -> Result<Option<String>, Problem> {
     let Some(field) = fields.next() else { return Ok(None) };
     let key = field.to_str().ok().map(|key| key.trim().trim_matches('"'));
     match key {
-        Some(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES && fields.next().is_none() => {
+        Some(key) if !key.is_empty() && key.len() <= MAX_KEY_CHARACTERS && fields.next().is_none() => {
             Ok(Some(key.to_owned()))
         }
         _ => {
-            let detail = format!("a key has 1 to {MAX_KEY_BYTES} visible characters, and there is one");
+            let detail = format!("a key has 1 to {MAX_KEY_CHARACTERS} visible characters, and there is one");
             let example = json!("Idempotency-Key: 6f1c2f9e");
             Err(Problem::field("bad-key", "Idempotency-Key", detail, example))
         }

@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
+use control::reason::is_obeyed;
+
 /// Narrower than the least is not readable whatever is done; wider than the most is nobody's terminal.
 const LEAST_COLUMNS: u16 = 20;
 const MOST_COLUMNS: u16 = 1000;
@@ -62,15 +64,6 @@ fn shown<'a>(text: &'a str, kept: &[char], show: impl Fn(&mut String, char)) -> 
         }
     }
     Cow::Owned(told)
-}
-
-/// What moves the cursor, changes the terminal, or turns the direction of what is read.
-fn is_obeyed(character: char) -> bool {
-    let turns = matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    turns || character.is_control()
 }
 
 #[cfg(test)]
