@@ -201,7 +201,9 @@ async fn watches_are_one_at_a_time_and_can_be_ended() {
     let end = async |path: &str| edge.admin.json(Method::DELETE, path, "").await;
     assert_eq!(end("/v1/watches/1").await.1["field"], "reason");
     assert_eq!(end("/v1/watches/9?reason=x").await.0, 404);
-    assert_eq!(end("/v1/watches/1?reason=x&dry_run=1").await.1["state"], "running");
+    // There is nothing to preview; who thinks so must not end it.
+    assert_eq!(end("/v1/watches/1?reason=x&dry_run=1").await.0, 400);
+    assert_eq!(watches(&edge).await["running"]["state"], "running");
     let (status, ended) = end("/v1/watches/1?reason=enough").await;
     assert_eq!((status, &ended["state"]), (200, &"ended".into()), "{ended}");
     assert_eq!(ended["note"], "local has ended the watch: enough");

@@ -12,6 +12,7 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
+use super::extract::Queried;
 use super::problem::Problem;
 use crate::changes::{NotSeen, Seen};
 use crate::reason::reason_problem;
@@ -209,12 +210,18 @@ impl IntoParams for Conditions {
     }
 }
 
-/// Why, where that is said in the query.
-#[derive(IntoParams)]
+/// Why, where that is said in the query. Most calls read it with the other conditions; here it is for the document, and for those
+/// that know no other.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "for the document: it is read with the other conditions")]
 pub(super) struct Reason {
     /// Why; others read it later.
-    #[param(min_length = 1, max_length = 1000, example = "new region")]
-    reason: String,
+    #[serde(default)]
+    #[param(required = true, min_length = 1, max_length = 1000, example = "new region")]
+    pub(super) reason: String,
+}
+
+impl Queried for Reason {
+    const EXAMPLE: &'static str = "?reason=seen%20enough";
 }

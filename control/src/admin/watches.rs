@@ -7,12 +7,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Shared;
-use super::conditions::{Conditions, Reason};
-use super::extract::At;
+use super::conditions::{Reason, sound_reason};
+use super::extract::{Asked, At};
 use super::kinds::problems;
 use super::problem::Problem;
 use crate::access::{Action, Caller};
-use crate::changes::Seen;
 use crate::trial::{NotEnded, Trial, Tried};
 
 /// Changes under watch.
@@ -30,7 +29,7 @@ problems!(
 );
 problems!(
     /// Of ending one.
-    Ending = ANY | CHANGE, "out-of-scope", "unknown-watch", "watch-over"
+    Ending = ANY, "bad-path", "bad-query", "missing-reason", "needs-role", "out-of-scope", "unknown-watch", "watch-over"
 );
 
 /// Changes under watch
@@ -45,23 +44,17 @@ pub(super) async fn list(State(admin): Shared) -> Json<Watches> {
 
 /// Ends a watch
 ///
-/// The change stays in force.
+/// The change stays in force, so there is nothing to preview, and no condition but a reason.
 #[utoipa::path(delete, path = "/v1/watches/{number}", tag = "watches", operation_id = "endWatch",
-    params(("number" = u64, Path, description = "The watch's number."), Reason, Conditions),
-    responses((status = 200, description = "It is over; or what it is that would be.", body = Trial), Ending))]
+    params(("number" = u64, Path, description = "The watch's number."), Reason),
+    responses((status = 200, description = "It is over.", body = Trial), Ending))]
 pub(super) async fn end(
     State(admin): Shared,
     Extension(caller): Extension<Caller>,
     At(number): At<String>,
-    conditions: Conditions,
+    Asked(Reason { reason }): Asked<Reason>,
 ) -> Result<Json<Trial>, Problem> {
-    let reason = conditions.reason()?;
-    let current = admin.publisher.snapshot();
-    if let Some(expected) = conditions.expects.filter(|expected| !expected.is_still(&current)) {
-        let current = Seen::of(&current);
-        let detail = format!("version {current} is in force, not {expected}: look again, then decide");
-        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "moved", detail));
-    }
+    let reason = sound_reason(&reason)?;
     let (running, ended) = admin.trials.list();
     let named = running.into_iter().chain(ended).find(|trial| trial.number.to_string() == number);
     let trial = named.ok_or_else(|| unknown(&number))?;
@@ -70,9 +63,6 @@ pub(super) async fn end(
         Tried::Override { target, .. } => Action::Override { region: target.region() },
         Tried::Drill { region } => Action::Drill { region },
     })?;
-    if conditions.dry_run {
-        return Ok(Json(trial));
-    }
     let ended = admin.trials.end(trial.number, &caller.name, caller.role.as_str(), &reason).await;
     ended.map(Json).map_err(|error| match error {
         NotEnded::Unknown => unknown(&number),
