@@ -4,6 +4,7 @@
 //! adds up the workers' numbers when Prometheus asks.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,7 +63,8 @@ pub(crate) const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"
 pub(crate) struct RequestSeries {
     /// Per class, without a reason.
     pub(crate) plain: [Tally; CLASSES.len()],
-    /// Per class and reason. Only for requests that had one, so the lock is rare, and nobody but the collector shares it.
+    /// Per class and reason. Only for requests that had one, so the lock is rare; who adds up shares it for as long as it takes to read
+    /// these few.
     pub(crate) reasoned: Mutex<BTreeMap<(usize, Reason), u64>>,
     pub(crate) durations: Durations,
 }
@@ -122,6 +124,12 @@ pub(crate) struct RegionSeries {
     pub(crate) spilled_to: Mutex<BTreeMap<String, u64>>,
 }
 
+/// Series that are looked up at once; meanwhile a worker that meets a route for the first time has to wait.
+const PIECE: usize = 256;
+
+/// A route and a region; `-` where there was none.
+pub(crate) type RouteAndRegion = (String, String);
+
 /// All numbers of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
@@ -136,8 +144,7 @@ pub(crate) struct Shard {
     pub(crate) spans_dropped: Tally,
     /// Rounds of its upkeep: a worker whose number stands still serves nobody.
     pub(crate) rounds: Tally,
-    /// By route and region; `-` where there was none.
-    pub(crate) requests: Mutex<BTreeMap<(String, String), Arc<RequestSeries>>>,
+    requests: Mutex<BTreeMap<RouteAndRegion, Arc<RequestSeries>>>,
     pub(crate) regions: Mutex<BTreeMap<String, Arc<RegionSeries>>>,
 }
 
@@ -146,6 +153,23 @@ impl Shard {
     pub(crate) fn requests(&self, route: &str, region: &str) -> Arc<RequestSeries> {
         let mut all = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry((route.to_owned(), region.to_owned())).or_default().clone()
+    }
+
+    /// Tells all series of routes and regions, in their order. They are told while nothing is locked, or a worker that waits for the lock
+    /// would not get it between two pieces either.
+    pub(crate) fn each_request(&self, mut each: impl FnMut(RouteAndRegion, &RequestSeries)) {
+        let mut piece = self.piece(Bound::Unbounded);
+        while let Some((last, _)) = piece.last() {
+            let rest = Bound::Excluded(last.clone());
+            piece.into_iter().for_each(|(key, series)| each(key, &series));
+            piece = self.piece(rest);
+        }
+    }
+
+    fn piece(&self, from: Bound<RouteAndRegion>) -> Vec<(RouteAndRegion, Arc<RequestSeries>)> {
+        let all = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let piece = all.range::<RouteAndRegion, _>((from, Bound::Unbounded)).take(PIECE);
+        piece.map(|(key, series)| (key.clone(), series.clone())).collect()
     }
 
     /// The series of a region. For handles, not for each request.
@@ -179,6 +203,23 @@ mod tests {
             (0..durations.buckets.len()).filter(|bucket| durations.buckets[*bucket].get() > 0).collect();
         assert_eq!(filled, [0, 1, 3, 16]);
         assert_eq!(durations.sum_nanos.get(), 40_004_000_000);
+    }
+
+    #[test]
+    fn all_series_are_told_once_and_nothing_is_locked_meanwhile() {
+        let shard = Shard::default();
+        let names: Vec<String> = (0..2 * PIECE + 7).map(|index| format!("r{index:04}")).collect();
+        for name in &names {
+            shard.requests(name, "eu").add(200, Reason::None, Span::ZERO);
+        }
+        let mut told = Vec::new();
+        shard.each_request(|(route, region), series| {
+            assert!(shard.requests.try_lock().is_ok(), "a worker would wait");
+            assert_eq!((region.as_str(), series.plain[2].get()), ("eu", 1));
+            told.push(route);
+        });
+        assert_eq!(told, names);
+        Shard::default().each_request(|_, _| unreachable!("there are none"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What requests came to, for the control plane: the workers' numbers, added up when it asks.
 //!
-//! Each number is read where its worker writes it, which costs the worker a cache miss at its next request. The lock that is
-//! held meanwhile is one that a worker takes only for a route and region that it has not met before.
+//! Each number is read where its worker writes it, which costs the worker a cache miss at its next request. Of the locks, a worker takes
+//! one for a route and region that it has not met before and when another table comes into force, and one at the end of each
+//! request that had a reason; neither is held for longer than a piece of the series, or the reasons of one.
 
 use std::sync::{Arc, PoisonError};
 
@@ -19,11 +20,7 @@ pub(crate) struct WorkersTraffic(pub(crate) Vec<Arc<Shard>>);
 impl Traffic for WorkersTraffic {
     fn tell(&self, each: &mut dyn FnMut(&str, &str, &Answers)) {
         for shard in &self.0 {
-            for ((route, region), series) in
-                shard.requests.lock().unwrap_or_else(PoisonError::into_inner).iter()
-            {
-                each(route, region, &answers(series));
-            }
+            shard.each_request(|(route, region), series| each(&route, &region, &answers(series)));
         }
     }
 }

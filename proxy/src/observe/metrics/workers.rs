@@ -7,7 +7,9 @@ use super::families::{Families, counter, gauge, histogram, labels};
 use super::{Numbers, catalogue};
 use crate::locate::Told;
 use crate::observe::reason::Reason;
-use crate::observe::series::{BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSeries, Shard, Tally};
+use crate::observe::series::{
+    BOUNDS, CLASSES, KINDS, OUTCOMES, RegionSeries, RequestSeries, RouteAndRegion, Shard, Tally,
+};
 
 /// The sums of all workers for one route and region.
 #[derive(Default)]
@@ -35,11 +37,9 @@ impl Requests {
 
 impl Numbers {
     pub(super) fn requests(&self, families: &mut Families) {
-        let mut sums: BTreeMap<(String, String), Requests> = BTreeMap::new();
+        let mut sums: BTreeMap<RouteAndRegion, Requests> = BTreeMap::new();
         for shard in &self.0.shards {
-            for (key, series) in shard.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-                sums.entry(key.clone()).or_default().add(series);
-            }
+            shard.each_request(|key, series| sums.entry(key).or_default().add(series));
         }
         let mut total = Vec::new();
         let mut durations = Vec::new();
