@@ -10,9 +10,9 @@ use steer::spec::State;
 use steer::{Moment, Table};
 use utoipa::ToSchema;
 
-use crate::described;
 use crate::overlay::{Overlay, Overrides};
 use crate::snapshot::Snapshot;
+use crate::{described, vitals};
 
 /// A layer that decides.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
@@ -96,6 +96,14 @@ pub struct LastError {
     pub what: String,
     /// How long ago, in ms.
     pub ago_ms: f64,
+}
+
+impl LastError {
+    /// An error as it is told at `now`.
+    #[must_use]
+    pub(crate) fn of(error: &vitals::LastError, now: Moment) -> Self {
+        Self { what: error.what.clone(), ago_ms: now.since(error.at).as_millis_f64() }
+    }
 }
 
 /// What counts for a placement, and which layer said so.
@@ -201,10 +209,7 @@ pub fn of_placement(snapshot: &Snapshot, id: PlacementId, now: Moment) -> Placem
         observed: ObservedHealth {
             health: observed.health.as_str().to_owned(),
             for_ms: vitals.observed_since().map(|since| now.since(since).as_millis_f64()),
-            last_error: last_error.map(|error| LastError {
-                what: error.what.clone(),
-                ago_ms: now.since(error.at).as_millis_f64(),
-            }),
+            last_error: last_error.map(|error| LastError::of(&error, now)),
         },
         effective: EffectivePlacement {
             weight: f64::from(standing.dial) * 100.0 / f64::from(DIAL_WHOLE),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Shared;
-use super::kinds::problems;
+use super::kinds::Looking;
 use crate::version::About;
 
 /// What runs here.
@@ -28,11 +28,6 @@ pub struct Running {
     /// The ranking's number.
     pub ranking: u64,
 }
-
-problems!(
-    /// Of looking.
-    Looking = ANY
-);
 
 /// What runs here, since when, and with which table
 #[utoipa::path(get, path = "/v1/version", tag = "version", operation_id = "showVersion",

@@ -14,7 +14,7 @@ use super::answers::Answer;
 use super::apart::apart;
 use super::conditions::{Conditions, Reason, sound_guards, sound_reason};
 use super::extract::Body;
-use super::kinds::problems;
+use super::kinds::{Looking, problems};
 use super::orders::carry_out;
 use super::problem::Problem;
 use super::{Admin, Shared};
@@ -70,10 +70,6 @@ fn guarded_example() -> Value {
 /// What a change here is answered with.
 type Changed = Answer<Drilled>;
 
-problems!(
-    /// Of looking.
-    Looking = ANY
-);
 problems!(
     /// Of beginning one.
     Beginning = ANY | CHANGE, "bad-body", "bad-drill", "body-too-large", "out-of-scope", "guarded", "drilled"

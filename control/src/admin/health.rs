@@ -9,7 +9,7 @@ use steer::ids::PlacementId;
 use utoipa::ToSchema;
 
 use super::Shared;
-use super::kinds::problems;
+use super::kinds::Looking;
 use super::origins::{Origin, origin};
 use crate::layers::{self, LastError, Layer};
 use crate::process::Gate;
@@ -66,11 +66,6 @@ pub struct PlacementHealth {
     /// Its origins.
     pub origins: Vec<Origin>,
 }
-
-problems!(
-    /// Of looking.
-    Looking = ANY
-);
 
 /// All that this edge sees: itself, its way out, every placement and origin
 #[utoipa::path(get, path = "/v1/health", tag = "health", operation_id = "showHealth",

@@ -149,6 +149,11 @@ macro_rules! problems {
 }
 pub(super) use problems;
 
+problems!(
+    /// Of looking at what is always there.
+    Looking = ANY
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

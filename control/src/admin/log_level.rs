@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::answers::Answer;
 use super::conditions::{Conditions, sound_reason};
 use super::extract::Body;
-use super::kinds::problems;
+use super::kinds::{Looking, problems};
 use super::orders::carry_out;
 use super::problem::Problem;
 use super::{Admin, Shared};
@@ -63,10 +63,6 @@ fn example() -> Value {
 /// What a change here is answered with.
 type Changed = Answer<LogLevel>;
 
-problems!(
-    /// Of looking.
-    Looking = ANY
-);
 problems!(
     /// Of setting.
     Setting = ANY | CHANGE, "bad-body", "bad-value", "body-too-large", "no-log"

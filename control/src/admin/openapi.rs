@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::kinds::problems;
+use super::kinds::Looking;
 use super::problem;
 use super::{api, events as streamed};
 use crate::events::{ChangeEvent, EndedEvent, HealthEvent, UplinkEvent};
@@ -26,11 +26,6 @@ const ABOUT: &str = "What an operator asks and changes while traffic flows.\n\n\
 /// The document, ready to be sent.
 #[derive(Clone)]
 pub(super) struct Document(pub(super) Arc<str>);
-
-problems!(
-    /// Of looking.
-    Looking = ANY
-);
 
 /// This document
 #[utoipa::path(get, path = "/v1/openapi.json", tag = "version", operation_id = "showDocument",

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use steer::Moment;
-use steer::health::OriginHealth;
 use steer::ids::{OriginId, PlacementId};
 use steer::spec::Name;
 use utoipa::ToSchema;
@@ -135,18 +134,10 @@ pub(super) fn origin(snapshot: &Snapshot, id: OriginId, now: Moment) -> Origin {
         region: vitals.key.placement.region.clone(),
         address: vitals.key.address.clone(),
         resolved: vitals.addresses.load().iter().map(ToString::to_string).collect(),
-        health: match vitals.health() {
-            OriginHealth::Unknown => "unknown",
-            OriginHealth::Up => "up",
-            OriginHealth::Suspect => "suspect",
-            OriginHealth::Down => "down",
-        }
-        .to_owned(),
+        health: vitals.health().as_str().to_owned(),
         for_ms: vitals.health_since().map(|since| now.since(since).as_millis_f64()),
         last_success_ago_ms: vitals.last_success().map(|at| now.since(at).as_millis_f64()),
-        last_error: vitals
-            .last_error()
-            .map(|error| LastError { what: error.what.clone(), ago_ms: now.since(error.at).as_millis_f64() }),
+        last_error: vitals.last_error().map(|error| LastError::of(&error, now)),
         in_flight: vitals.in_flight(),
         first_byte_ms: vitals.ttfb_ms(now),
         health_by: layers::decided_by(snapshot.table(), &snapshot.overlay, placement).health,

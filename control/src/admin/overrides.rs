@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::conditions::Conditions;
 use super::extract::Body;
-use super::kinds::problems;
+use super::kinds::{Looking, problems};
 use super::orders::{Outcome, carry_out};
 use super::problem::Problem;
 use super::{Admin, Shared};
@@ -110,10 +110,6 @@ pub struct OverrideList {
 }
 
 problems!(
-    /// Of the list.
-    Listing = ANY
-);
-problems!(
     /// Of overriding.
     Overriding = ANY | CHANGE,
     "bad-path",
@@ -129,7 +125,7 @@ problems!(
 
 /// All that operators have overridden
 #[utoipa::path(get, path = "/v1/overrides", tag = "overrides", operation_id = "listOverrides",
-    responses((status = 200, description = "All of them.", body = OverrideList), Listing))]
+    responses((status = 200, description = "All of them.", body = OverrideList), Looking))]
 pub(super) async fn list(State(admin): Shared) -> Json<OverrideList> {
     let snapshot = admin.publisher.snapshot();
     let overrides = snapshot.overlay.list(snapshot.table());

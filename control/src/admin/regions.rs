@@ -8,7 +8,6 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use steer::Moment;
 use steer::geo::Place;
-use steer::health::OriginHealth;
 use steer::ids::{PlacementId, RegionId};
 use steer::signals::{Health, RAMP_WHOLE};
 use utoipa::ToSchema;
@@ -16,7 +15,7 @@ use utoipa::ToSchema;
 use super::answers::{Answer, InLayers};
 use super::conditions::Conditions;
 use super::extract::{At, Body};
-use super::kinds::problems;
+use super::kinds::{Looking, problems};
 use super::overrides::{self, Overriding, Patch, Shown};
 use super::problem::Problem;
 use super::{Admin, Shared};
@@ -118,17 +117,13 @@ pub struct ObservedOrigin {
 type Changed = Answer<InLayers<Region>>;
 
 problems!(
-    /// Of the list.
-    Listing = ANY
-);
-problems!(
     /// Of one.
     Showing = ANY, "bad-path", "unknown-region"
 );
 
 /// Every region: configured, overridden, observed, and its predicted share
 #[utoipa::path(get, path = "/v1/regions", tag = "regions", operation_id = "listRegions",
-    responses((status = 200, description = "Every region.", body = Regions), Listing))]
+    responses((status = 200, description = "Every region.", body = Regions), Looking))]
 pub(super) async fn list(State(admin): Shared) -> Json<Regions> {
     let snapshot = admin.publisher.snapshot();
     let shares = admin.samples.predict(&snapshot);
@@ -209,18 +204,9 @@ fn placements(snapshot: &Snapshot, region: &str, now: Moment) -> Vec<ObservedPla
     for origin in snapshot.vitals.origins.iter().filter(|origin| origin.key.placement.region == region) {
         origins.entry(&origin.key.placement.pool).or_default().push(ObservedOrigin {
             address: origin.key.address.clone(),
-            health: match origin.health() {
-                OriginHealth::Unknown => "unknown",
-                OriginHealth::Up => "up",
-                OriginHealth::Suspect => "suspect",
-                OriginHealth::Down => "down",
-            }
-            .to_owned(),
+            health: origin.health().as_str().to_owned(),
             last_success_ago_ms: origin.last_success().map(|at| now.since(at).as_millis_f64()),
-            last_error: origin.last_error().map(|error| LastError {
-                what: error.what.clone(),
-                ago_ms: now.since(error.at).as_millis_f64(),
-            }),
+            last_error: origin.last_error().map(|error| LastError::of(&error, now)),
         });
     }
     let here = (0..).zip(&snapshot.vitals.placements).filter(|(_, placement)| placement.key.region == region);

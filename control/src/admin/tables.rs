@@ -14,7 +14,7 @@ use super::answers::Answer;
 use super::apart::apart;
 use super::conditions::{Conditions, Reason};
 use super::extract::{Asked, At, Body, Queried};
-use super::kinds::problems;
+use super::kinds::{Looking, problems};
 use super::orders::{Outcome, carry_out, tag};
 use super::problem::Problem;
 use super::{Admin, Shared};
@@ -64,10 +64,6 @@ pub struct Published {
 type Changed = Answer<About>;
 
 problems!(
-    /// Of the list.
-    Listing = ANY
-);
-problems!(
     /// Of one.
     Showing = ANY, "bad-path", "unknown-version"
 );
@@ -87,7 +83,7 @@ problems!(
 /// The published versions, also of former runs
 #[utoipa::path(get, path = "/v1/tables", tag = "tables", operation_id = "listTables",
     responses((status = 200, description = "All that are held.", body = Tables,
-        headers(("ETag" = String, description = "The version in force, as If-Match takes it."))), Listing))]
+        headers(("ETag" = String, description = "The version in force, as If-Match takes it."))), Looking))]
 pub(super) async fn list(State(admin): Shared) -> Response {
     let current = admin.publisher.snapshot().version.about.version;
     let known = admin.changes.known();

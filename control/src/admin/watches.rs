@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::conditions::{Reason, sound_reason};
 use super::extract::{Asked, At};
-use super::kinds::problems;
+use super::kinds::{Looking, problems};
 use super::problem::Problem;
 use crate::access::{Action, Caller};
 use crate::trial::{NotEnded, Trial, Tried};
@@ -23,10 +23,6 @@ pub struct Watches {
     pub ended: Vec<Trial>,
 }
 
-problems!(
-    /// Of looking.
-    Looking = ANY
-);
 problems!(
     /// Of ending one.
     Ending = ANY, "bad-path", "bad-query", "missing-reason", "needs-role", "out-of-scope", "unknown-watch", "watch-over"

@@ -52,6 +52,17 @@ impl OriginHealth {
     pub const fn is_trusted(self) -> bool {
         matches!(self, Self::Unknown | Self::Up)
     }
+
+    /// The word in answers and explanations.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+        }
+    }
 }
 
 impl Origin {
