@@ -1,7 +1,8 @@
 //! On which conditions a change is made: what every call that changes something may say beside the change itself. [`super`]
 //! lists them.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::extract::Queried;
+use super::extract::{Asked, Queried, field};
 use super::problem::Problem;
 use crate::changes::{NotSeen, Seen};
 use crate::reason::reason_problem;
@@ -51,21 +52,22 @@ struct Said {
     guard: Option<String>,
 }
 
+impl Queried for Said {
+    const EXAMPLE: &'static str = "?dry_run=1&force=12.7&volatile=1&reason=new%20region";
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Conditions {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(said) = Query::<Said>::from_request_parts(parts, state).await.map_err(|refused| {
-            let example = json!("?dry_run=1&force=12.7&volatile=1&reason=new%20region");
-            Problem::field("bad-query", "query", refused.body_text(), example)
-        })?;
+        let Asked(said) = Asked::<Said>::from_request_parts(parts, state).await?;
         Ok(Self {
             dry_run: flag("dry_run", said.dry_run.as_deref())?,
             volatile: flag("volatile", said.volatile.as_deref())?,
             shares: flag("shares", said.shares.as_deref())?,
             force: said.force.as_deref().map(forced).transpose()?,
-            expects: expected(parts)?,
-            key: key(parts)?,
+            expects: expected(&parts.headers)?,
+            key: key(&parts.headers)?,
             reason: said.reason,
             watch: watch(said.watch.as_deref(), said.guard.as_deref())?,
         })
@@ -128,37 +130,27 @@ pub(super) fn sound_guards(guards: &str, example: serde_json::Value) -> Result<V
 }
 
 /// `"12"` or `"12.7"`, as answers are tagged. Several, or any at all, are no condition that a careful writer means.
-fn expected(parts: &Parts) -> Result<Option<Seen>, Problem> {
-    let mut fields = parts.headers.get_all(IF_MATCH).iter();
-    let Some(field) = fields.next() else { return Ok(None) };
-    let version = field.to_str().ok().and_then(|tag| {
+fn expected(headers: &HeaderMap) -> Result<Option<Seen>, Problem> {
+    let read = |tag: &str| {
         let tag = tag.trim();
         tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag).parse().ok()
-    });
-    match version {
-        Some(version) if fields.next().is_none() => Ok(Some(version)),
-        _ => {
-            let detail = "it is what the change is meant for, as in an answer's ETag: the table's version, or that and the overlay's \
-                          number";
-            Err(Problem::field("bad-condition", "If-Match", detail, json!("If-Match: \"12.7\"")))
-        }
-    }
+    };
+    field(headers, IF_MATCH, read, || {
+        let detail = "it is what the change is meant for, as in an answer's ETag: the table's version, or that and the overlay's \
+                      number";
+        Problem::field("bad-condition", "If-Match", detail, json!("If-Match: \"12.7\""))
+    })
 }
 
-fn key(parts: &Parts) -> Result<Option<String>, Problem> {
-    let mut fields = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(field) = fields.next() else { return Ok(None) };
-    let key = field.to_str().ok().map(|key| key.trim().trim_matches('"'));
-    match key {
-        Some(key) if !key.is_empty() && key.len() <= MAX_KEY_CHARACTERS && fields.next().is_none() => {
-            Ok(Some(key.to_owned()))
-        }
-        _ => {
-            let detail = format!("a key has 1 to {MAX_KEY_CHARACTERS} visible characters, and there is one");
-            let example = json!("Idempotency-Key: 6f1c2f9e");
-            Err(Problem::field("bad-key", "Idempotency-Key", detail, example))
-        }
-    }
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let read = |key: &str| {
+        let key = key.trim().trim_matches('"');
+        (1..=MAX_KEY_CHARACTERS).contains(&key.len()).then(|| key.to_owned())
+    };
+    field(headers, IDEMPOTENCY_KEY, read, || {
+        let detail = format!("a key has 1 to {MAX_KEY_CHARACTERS} visible characters, and there is one");
+        Problem::field("bad-key", "Idempotency-Key", detail, json!("Idempotency-Key: 6f1c2f9e"))
+    })
 }
 
 /// What the document says of them.

@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use utoipa::ToSchema;
 
+use super::extract::field;
 use super::kinds::problems;
 use super::problem::Problem;
 use super::{Admin, Shared};
@@ -82,17 +83,10 @@ pub(super) async fn listen(
 }
 
 fn last_heard(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
-    let mut fields = headers.get_all(LAST_EVENT_ID).iter();
-    let Some(field) = fields.next() else { return Ok(None) };
-    let id = field.to_str().ok().and_then(|id| id.parse::<EventId>().ok());
-    match id {
-        Some(id) if fields.next().is_none() => Ok(Some(id)),
-        _ => {
-            let detail = "it is the id of the event that was heard last, and there is one";
-            let example = json!("Last-Event-ID: 19ac2f0b7d1.812");
-            Err(Problem::field("bad-event", "Last-Event-ID", detail, example))
-        }
-    }
+    field(headers, LAST_EVENT_ID, |id| id.parse().ok(), || {
+        let detail = "it is the id of the event that was heard last, and there is one";
+        Problem::field("bad-event", "Last-Event-ID", detail, json!("Last-Event-ID: 19ac2f0b7d1.812"))
+    })
 }
 
 /// What a listener is told, one after the other.

@@ -2,8 +2,9 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
+use axum::http::header::AsHeaderName;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -72,4 +73,17 @@ impl<T: Queried, S: Sync + Send> FromRequestParts<S> for Asked<T> {
         read.map(|Query(asked)| Self(asked))
             .map_err(|refused| Problem::field("bad-query", "query", refused.body_text(), T::EXAMPLE.into()))
     }
+}
+
+/// What a field says that may stand in a call once; `problem` if it stands there twice, or says what `read` does not understand.
+pub(super) fn field<T>(
+    headers: &HeaderMap,
+    name: impl AsHeaderName,
+    read: impl FnOnce(&str) -> Option<T>,
+    problem: impl FnOnce() -> Problem,
+) -> Result<Option<T>, Problem> {
+    let mut fields = headers.get_all(name).iter();
+    let Some(field) = fields.next() else { return Ok(None) };
+    let read = field.to_str().ok().and_then(read).filter(|_| fields.next().is_none());
+    read.map(Some).ok_or_else(problem)
 }
