@@ -7,39 +7,21 @@ use utoipa::openapi::schema::{AllOfBuilder, OneOfBuilder};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::orders::Told;
+use super::orders::{Fate, Told};
 use crate::overlay::Change;
-use crate::trial::Trial;
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// The answer to a change: what it was made to and what became of it; or, with `dry_run`, what it would do.
+/// The answer to a change: what it was made to and what became of it, as [`Carried`](super::Carried) is sent; or, with `dry_run`, what
+/// it would do.
 pub(super) struct Answer<T>(PhantomData<T>);
 
 /// The layers of what overrides were changed of; or, where the table does not have it, the overrides alone.
 pub(super) struct InLayers<T>(PhantomData<T>);
 
-/// What is told of every change that is in force.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "described; `orders::Carried` is what is sent")]
-pub(super) struct Carried {
-    /// The overlay's number.
-    overlay: u64,
-    /// Whether a restart remembers it.
-    persisted: bool,
-    /// Where it stands in the audit: its line's number and hash; not there if it is not kept.
-    #[schema(required = false, pattern = "^[0-9]+:[0-9a-f]{64}$")]
-    anchor: String,
-    /// What to know about that.
-    note: String,
-    /// How it is watched; not there if it is not.
-    #[schema(required = false)]
-    watch: Trial,
-}
-
 impl<T: ToSchema> PartialSchema for Answer<T> {
     fn schema() -> RefOr<Schema> {
-        let carried = AllOfBuilder::new().item(T::schema()).item(reference::<Carried>());
+        let carried = AllOfBuilder::new().item(T::schema()).item(reference::<Fate>());
         OneOfBuilder::new().item(carried).item(reference::<Told>()).into()
     }
 }
@@ -47,7 +29,7 @@ impl<T: ToSchema> PartialSchema for Answer<T> {
 impl<T: ToSchema> ToSchema for Answer<T> {
     fn schemas(schemas: &mut Schemas) {
         T::schemas(schemas);
-        add::<Carried>(schemas);
+        add::<Fate>(schemas);
         add::<Told>(schemas);
     }
 }

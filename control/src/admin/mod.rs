@@ -91,14 +91,14 @@ pub use geo::Located;
 pub use health::{Health, PlacementHealth, Uplink};
 pub use log_level::LogLevel;
 pub use openapi::document;
-pub use orders::{Carried, Told};
+pub use orders::{Carried, Fate, Told};
 pub use origins::{Origin, Origins};
 pub use overrides::OverrideList;
 pub use pools::{Pool, PoolSummary, Pools, Probe};
 use problem::Problem;
 pub use regions::{Observed, ObservedOrigin, ObservedPlacement, Region, Regions};
 pub use routes::{Carries, Does, Excluded, Must, Paths, Route, RouteSummary, Routes};
-pub use tables::{Held, Published, Tables};
+pub use tables::{Held, Tables};
 pub use watches::Watches;
 
 pub use crate::layers::{Configured, Effective, LastError, Layer};

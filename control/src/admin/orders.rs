@@ -45,23 +45,34 @@ pub struct Told {
     pub effect: Effect,
 }
 
-/// The answer to a change that is in force: what it was made to, and whether it will be remembered.
+/// The answer to a change that is in force: what it was made to, and what became of it.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Carried<T> {
     /// What the change was made to.
     #[serde(flatten)]
     pub shown: T,
+    /// What became of it.
+    #[serde(flatten)]
+    pub fate: Fate,
+}
+
+/// What is told of every change that is in force.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Carried)]
+pub struct Fate {
     /// The overlay's number.
     pub overlay: u64,
     /// Whether a restart remembers it.
     pub persisted: bool,
-    /// Where it stands in the audit: its line's number and hash.
+    /// Where it stands in the audit: its line's number and hash; not there if it is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, pattern = "^[0-9]+:[0-9a-f]{64}$")]
     pub anchor: Option<String>,
     /// What to know about that.
     pub note: String,
-    /// How it is watched, if it is.
+    /// How it is watched; not there if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Trial, required = false)]
     pub watch: Option<Trial>,
 }
 
@@ -145,8 +156,7 @@ impl Outcome {
         match self {
             Self::Told(told) => Ok(Json(told).into_response()),
             Self::Done(done, watch) => {
-                let carried = Carried {
-                    shown: show(&done)?,
+                let fate = Fate {
                     overlay: done.overlay,
                     persisted: done.kept.is_some(),
                     anchor: done.kept.map(|stamp| stamp.to_string()),
@@ -167,7 +177,7 @@ impl Outcome {
                         Seen { version: done.version, overlay: Some(done.overlay) }
                     }
                 };
-                Ok((tag(seen), Json(carried)).into_response())
+                Ok((tag(seen), Json(Carried { shown: show(&done)?, fate })).into_response())
             }
         }
     }

@@ -20,7 +20,6 @@ use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Made, Seen, What};
-use crate::trial::Trial;
 use crate::version::About;
 
 /// How long it may be looked for the smallest difference.
@@ -43,21 +42,6 @@ pub struct Held {
     pub about: About,
     /// Whether a restart remembers it.
     pub persisted: bool,
-}
-
-/// A publish that succeeded.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Published {
-    /// The new version; it is in force.
-    #[serde(flatten)]
-    pub about: About,
-    /// Whether it survives a restart.
-    pub persisted: bool,
-    /// What to know about that.
-    pub note: String,
-    /// How it is watched, if it is.
-    #[serde(default)]
-    pub watch: Option<Trial>,
 }
 
 /// What a change here is answered with.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use control::admin::{Carried, Drilled};
+use control::admin::{Carried, Drilled, Fate};
 use control::drill::Drill;
 use http::Method;
 use serde_json::json;
@@ -87,7 +87,7 @@ fn begin(args: &BeginArgs) -> ExitCode {
     let BeginArgs { region, percent, lasts, reason, conditions, admin } = args;
     let body = json!({ "region": region, "percent": percent, "for": lasts, "reason": reason });
     let call = Call::change(Method::POST, "/v1/drill", body.to_string().into_bytes());
-    conditions.carry_out(admin, call, |Carried { shown: Drilled { drill }, note, .. }| {
+    conditions.carry_out(admin, call, |Carried { shown: Drilled { drill }, fate: Fate { note, .. } }| {
         let drill = drill.as_ref().map_or_else(|| "the drill is over".to_owned(), told);
         format!("{drill}; in force, {note}")
     })

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use control::admin::{Carried, Layer, Region};
+use control::admin::{Carried, Fate, Layer, Region};
 use control::layers::Placement;
 use control::overlay::{Change, Overrides};
 use http::Method;
@@ -159,7 +159,7 @@ impl ChangeArgs {
 }
 
 /// What was changed, as it is now.
-fn told(Carried { shown, note, .. }: Carried<Value>) -> String {
+fn told(Carried { shown, fate: Fate { note, .. } }: Carried<Value>) -> String {
     let shown =
         match (Region::deserialize(&shown), Placement::deserialize(&shown), Change::deserialize(&shown)) {
             (Ok(region), ..) => {

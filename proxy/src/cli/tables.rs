@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::ExitCode;
 
-use control::admin::{Published, Tables};
+use control::admin::{Carried, Fate, Tables};
+use control::version::About;
 use http::Method;
 use serde_json::json;
 
@@ -85,7 +86,7 @@ fn publish(
 ) -> ExitCode {
     let call = Call::change(Method::POST, path.to_owned() + &watch.query(), text).patiently();
     let mut made = None;
-    let done = |Published { about, note, watch, .. }: Published| {
+    let done = |Carried { shown: about, fate: Fate { note, watch, .. } }: Carried<About>| {
         made = Some(watch);
         format!("version {} ({}) is in force; {note}", about.version, about.fingerprint)
     };
