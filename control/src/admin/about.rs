@@ -15,8 +15,6 @@ use crate::version::About;
 pub struct Running {
     /// The version of nearside.
     pub version: String,
-    /// The commit that it was built from, if whoever built it said so.
-    pub commit: Option<String>,
     /// When this process was started.
     pub started_at: Timestamp,
     /// How long ago that was, in ms.
@@ -37,8 +35,6 @@ pub(super) async fn show(State(admin): Shared) -> Json<Running> {
     let uptime = admin.publisher.clock().uptime();
     Json(Running {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        // Whoever builds a package sets it.
-        commit: option_env!("NEARSIDE_COMMIT").map(str::to_owned),
         started_at: admin.decisions.started_at(),
         uptime_ms: uptime.as_millis_f64(),
         table: snapshot.version.about.clone(),

@@ -185,11 +185,11 @@ fn api() -> OpenApiRouter<Arc<Admin>> {
 
 /// The API.
 pub fn router(admin: Arc<Admin>) -> Router {
-    let (router, _) = api().split_for_parts();
+    let (router, document) = api().split_for_parts();
     router
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(Extension(openapi::Document(document().into())))
+        .layer(Extension(openapi::Document(openapi::text(&document).into())))
         .layer(middleware::from_fn_with_state(admin.clone(), gate::gate))
         .with_state(admin)
 }

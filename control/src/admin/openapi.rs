@@ -37,9 +37,11 @@ pub(super) async fn show(Extension(Document(text)): Extension<Document>) -> impl
 /// The document of this version, as JSON for people: a golden file, and what the API serves.
 #[must_use]
 pub fn document() -> String {
-    let (_, document) = api().split_for_parts();
-    let text = serde_json::to_string_pretty(&document);
-    text.expect("a document has only texts and numbers")
+    text(&api().split_for_parts().1)
+}
+
+pub(super) fn text(document: &OpenApi) -> String {
+    serde_json::to_string_pretty(document).expect("a document has only texts and numbers")
 }
 
 /// What is not said by any handler.
