@@ -25,7 +25,7 @@ const MAX_EVENTS: usize = 1024;
 pub const MAX_LISTENERS: usize = 32;
 
 /// What has happened.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Happened {
     /// A change is in force.
@@ -139,10 +139,17 @@ pub struct Event {
 /// An event as it is written.
 #[derive(Serialize)]
 struct Told<'a> {
-    /// When.
-    time: Timestamp,
+    #[serde(flatten)]
+    when: When,
     #[serde(flatten)]
     happened: &'a Happened,
+}
+
+/// When it has happened.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct When {
+    /// When.
+    time: Timestamp,
 }
 
 /// The name of an event: which start of which edge, and its number since.
@@ -211,7 +218,7 @@ impl Events {
 
     /// Something has happened.
     pub fn add(&self, happened: &Happened) {
-        let told = Told { time: self.clock.wall(), happened };
+        let told = Told { when: When { time: self.clock.wall() }, happened };
         let Ok(data) = serde_json::to_string(&told) else {
             return tracing::error!(name = happened.name(), "an event cannot be written");
         };

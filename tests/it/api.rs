@@ -193,14 +193,18 @@ impl Document {
         let response = &operation["responses"][status.to_string()];
         assert!(response.is_object(), "{verb} {at}: {status} is not in the document: {answer}");
         let (_, content) = response["content"].as_object().unwrap().iter().next().unwrap();
-        let mut schema = content["schema"].clone();
-        schema["components"] = self.document["components"].clone();
-        let validator = jsonschema::validator_for(&schema).unwrap();
-        let problems: Vec<String> = validator.iter_errors(&answer).map(|error| error.to_string()).collect();
+        let problems = problems(&self.document, content["schema"].clone(), &answer);
         assert!(problems.is_empty(), "{verb} {at}: {status}: {answer}\n{}", problems.join("\n"));
         *self.seen.entry(format!("{verb} {template}")).or_default() += 1;
         answer
     }
+}
+
+/// What is not as a schema of the document says.
+pub(crate) fn problems(document: &Value, mut schema: Value, told: &Value) -> Vec<String> {
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    validator.iter_errors(told).map(|error| error.to_string()).collect()
 }
 
 #[tokio::test]

@@ -1,14 +1,17 @@
 //! What happens, told while it happens: changes, health, what was missed, and when a stream ends.
 
+use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{Client, Edge, EdgeBuilder, Origin, table, until};
 
 use crate::access::{add, token};
+use crate::api::problems;
 use crate::{NEARSIDE, edge_before};
 
 /// One who listens.
@@ -24,6 +27,23 @@ pub(crate) struct Event {
     id: String,
     name: String,
     pub(crate) data: Value,
+}
+
+/// The document of the API, as this binary has it.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let output = Command::new(NEARSIDE).args(["reference", "openapi"]).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+});
+
+impl Event {
+    /// Holds it to what the document says of its kind, which is all that it may say.
+    fn judge(&self) {
+        let (first, rest) = self.name.split_at(1);
+        let schema = format!("#/components/schemas/{}{rest}Event", first.to_uppercase());
+        let schema = json!({"$ref": schema, "unevaluatedProperties": false});
+        let problems = problems(&DOCUMENT, schema, &self.data);
+        assert!(problems.is_empty(), "{self:?}\n{}", problems.join("\n"));
+    }
 }
 
 impl Listening {
@@ -52,7 +72,7 @@ impl Listening {
         Ok(Self { body, heard: String::new(), _client: client })
     }
 
-    /// The next event; `None` at the end.
+    /// The next event, which is as the document says; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((first, rest)) = self.heard.split_once("\n\n") {
@@ -65,7 +85,9 @@ impl Listening {
                 self.heard = rest.to_owned();
                 // A comment that keeps the connection alive is none.
                 if !name.is_empty() {
-                    return Some(Event { id, name, data: serde_json::from_str(&data).unwrap() });
+                    let event = Event { id, name, data: serde_json::from_str(&data).unwrap() };
+                    event.judge();
+                    return Some(event);
                 }
                 continue;
             }

@@ -1,6 +1,7 @@
-//! What the document says of the answers to changes: they are made of parts, and utoipa's derive has one name for all that a generic type
-//! is made to.
+//! What the document says of the answers to changes, and of events: they are made of parts, and utoipa's derive has one name for all that a
+//! generic type is made to.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use utoipa::openapi::schema::{AllOfBuilder, OneOfBuilder};
@@ -8,6 +9,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::orders::{Fate, Told};
+use crate::events::When;
 use crate::overlay::Change;
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
@@ -18,6 +20,9 @@ pub(super) struct Answer<T>(PhantomData<T>);
 
 /// The layers of what overrides were changed of; or, where the table does not have it, the overrides alone.
 pub(super) struct InLayers<T>(PhantomData<T>);
+
+/// An event, which is told with its time.
+pub(super) struct Timed<T>(PhantomData<T>);
 
 impl<T: ToSchema> PartialSchema for Answer<T> {
     fn schema() -> RefOr<Schema> {
@@ -44,6 +49,22 @@ impl<T: ToSchema> ToSchema for InLayers<T> {
     fn schemas(schemas: &mut Schemas) {
         add::<T>(schemas);
         add::<Change>(schemas);
+    }
+}
+
+impl<T: ToSchema> PartialSchema for Timed<T> {
+    fn schema() -> RefOr<Schema> {
+        AllOfBuilder::new().item(T::schema()).item(When::schema()).into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Timed<T> {
+    fn name() -> Cow<'static, str> {
+        T::name()
+    }
+
+    fn schemas(schemas: &mut Schemas) {
+        T::schemas(schemas);
     }
 }
 

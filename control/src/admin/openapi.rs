@@ -13,6 +13,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use super::answers::Timed;
 use super::kinds::Looking;
 use super::problem;
 use super::{api, events as streamed};
@@ -61,10 +62,10 @@ pub(super) fn beginning() -> OpenApi {
     components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
     components.add_security_scheme("certificate", certificate);
     add::<problem::Document>(&mut components);
-    add::<ChangeEvent>(&mut components);
-    add::<HealthEvent>(&mut components);
-    add::<EndedEvent>(&mut components);
-    add::<UplinkEvent>(&mut components);
+    add::<Timed<ChangeEvent>>(&mut components);
+    add::<Timed<HealthEvent>>(&mut components);
+    add::<Timed<EndedEvent>>(&mut components);
+    add::<Timed<UplinkEvent>>(&mut components);
     add::<streamed::Missed>(&mut components);
     add::<streamed::End>(&mut components);
     let license = LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0"));
