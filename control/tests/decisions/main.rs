@@ -1,8 +1,8 @@
 //! Whatever happens meanwhile, a decision of the past is explained as it was taken.
 //!
-//! Random tables, overrides of regions and placements, ramps, drills, health, latencies, loads and clients; decisions are taken at a worker's desk, as a worker takes
-//! them, and explained some changes later from the words in its ring. 3,000 cases by default; `NEARSIDE_CASES=1000000` and
-//! `NEARSIDE_SEED` ask for more and for others. A failing case prints its seed.
+//! Random tables, overrides of regions and placements, ramps, drills, health, latencies, loads and clients; decisions are taken at a
+//! worker's desk, as a worker takes them, and explained some changes later from the words in its ring. 3,000 cases by default;
+//! `NEARSIDE_CASES=1000000` and `NEARSIDE_SEED` ask for more and for others. A failing case prints its seed.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it did")]
 
@@ -103,7 +103,7 @@ fn an_explanation_is_the_live_choice() {
     }
 }
 
-/// The same while another thread changes health, latencies, loads and overrides, so that they change under every decision.
+/// The same while another thread changes health and loads without a pause, so that they change under every decision.
 #[test]
 fn what_changes_under_a_decision_does_not_change_its_explanation() {
     let (cases, seed) = (number("NEARSIDE_CASES", 3000) / 2, number("NEARSIDE_SEED", 1));
