@@ -24,6 +24,7 @@ mod events;
 mod failover;
 mod health;
 mod house;
+mod kept;
 mod listeners;
 mod locate;
 mod loops;
