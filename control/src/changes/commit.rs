@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use steer::{Moment, Span};
@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::keeps::Keeps;
 use super::keys::{Keys, MAX_KEY_BYTES};
-use super::known::{Known, KnownVersion, Text};
+use super::known::{KnownVersion, SharedKnown, Text};
 use super::opening::Retry;
 use super::order::{Done, Made, Order, Refused};
 use super::record::{Kept, KeptVersion, Line, Recorded};
@@ -45,7 +45,7 @@ pub(super) const OWN_NAME: &str = "nearside";
 pub(super) struct Commit {
     pub(super) publisher: Arc<Publisher>,
     pub(super) keeping: Keeping,
-    pub(super) known: Arc<Mutex<Known>>,
+    pub(super) known: SharedKnown,
     events: broadcast::Sender<Arc<Done>>,
     pub(super) readers: Arc<OnceLock<Readers>>,
     keeps: Keeps,
@@ -66,7 +66,7 @@ pub(super) struct Commit {
 
 /// What others learn from the thread that makes changes.
 pub(super) struct Told {
-    pub(super) known: Arc<Mutex<Known>>,
+    pub(super) known: SharedKnown,
     pub(super) events: broadcast::Sender<Arc<Done>>,
     pub(super) readers: Arc<OnceLock<Readers>>,
     pub(super) keeps: Keeps,
@@ -216,10 +216,9 @@ impl Commit {
                 return Err(Refused::Busy);
             }
         }
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let reader = self.readers.get().map(|readers| &readers.texts);
         let text = |version: u64| {
-            let text = known().get(version).map(|known| known.text.clone());
+            let text = self.known.lock().get(version).map(|known| known.text.clone());
             text.and_then(|text| text.read(reader))
         };
         let (step, made) = staged.take(order, &text)?;
@@ -254,7 +253,7 @@ impl Commit {
         let stamps = stamps.split_off(late.len());
         if !late.is_empty() {
             tracing::info!(changes = late.len(), "what could not be kept before is kept now");
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known.lock();
             for written in late {
                 if let Recorded::Table { about, text, .. } = written.entry.data.change {
                     known.is_kept(about.version, text);
@@ -279,12 +278,12 @@ impl Commit {
             let overlay = newest - further;
             let Ready { order, done, made, version, unwritten, .. } = ready;
             if let Recorded::FileRead { fingerprint } = &unwritten.entry.data.change {
-                self.known.lock().unwrap_or_else(PoisonError::into_inner).file = Some(fingerprint.clone());
+                self.known.lock().file = Some(fingerprint.clone());
             }
             if let Recorded::Table { about, text, is_file } = &unwritten.entry.data.change {
                 self.published += 1;
                 let held = unwritten.text.clone().filter(|_| kept.is_none());
-                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = self.known.lock();
                 if *is_file {
                     known.file = Some(about.fingerprint.clone());
                 }
@@ -338,7 +337,7 @@ impl Commit {
         if !self.late.is_empty() || !(is_due || wants_checkpoint) {
             return;
         }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known.lock().clone();
         let versions = known.versions().filter_map(|version| match version.text {
             Text::Kept(text) => Some(KeptVersion { about: version.about.clone(), text }),
             Text::Held(_) => None,

@@ -3,10 +3,10 @@
 //! Texts that were kept are read from the disk when somebody wants them; others stay in memory.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::{Digest, TextReader};
-use crate::publisher::{MAX_TEXT_BYTES, MAX_VERSIONS};
+use crate::publisher::{Draft, MAX_TEXT_BYTES, MAX_VERSIONS};
 use crate::version::About;
 
 /// The published versions, oldest first.
@@ -26,6 +26,10 @@ pub struct KnownVersion {
     pub is_volatile: bool,
     pub(super) text: Text,
 }
+
+/// What is known, shared by the thread that makes changes and whoever asks. A clone is the same.
+#[derive(Clone, Debug)]
+pub(super) struct SharedKnown(Arc<Mutex<Known>>);
 
 /// Where a text is.
 #[derive(Clone, Debug)]
@@ -53,6 +57,25 @@ impl Text {
             Self::Kept(_) => 0,
             Self::Held(text) => text.len(),
         }
+    }
+}
+
+impl KnownVersion {
+    /// What it takes to compile it again, if its text can be read.
+    pub(super) fn draft(&self, texts: Option<&TextReader>) -> Option<Draft> {
+        let text = self.text.read(texts)?.to_string();
+        let About { source, author, reason, .. } = self.about.clone();
+        Some(Draft { text, source, author, reason })
+    }
+}
+
+impl SharedKnown {
+    pub(super) fn new(known: Known) -> Self {
+        Self(Arc::new(Mutex::new(known)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -31,7 +31,7 @@ mod unwritten;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{broadcast, oneshot};
@@ -48,6 +48,7 @@ use crate::journal::{History, Journal, TextReader, Texts};
 use crate::publisher::{Publisher, Step};
 use crate::share::Samples;
 use commit::{Commit, Told};
+use known::SharedKnown;
 use restore::Boot;
 use staged::Staged;
 use unwritten::Unwritten;
@@ -63,7 +64,7 @@ pub struct Changes {
     publisher: Arc<Publisher>,
     samples: Arc<Samples>,
     orders: mpsc::SyncSender<Job>,
-    known: Arc<Mutex<Known>>,
+    known: SharedKnown,
     events: broadcast::Sender<Arc<Done>>,
     readers: Arc<OnceLock<Readers>>,
     keeps: Keeps,
@@ -117,7 +118,7 @@ impl Changes {
             publisher: publisher.clone(),
             samples,
             orders,
-            known: Arc::new(Mutex::new(boot.known.clone())),
+            known: SharedKnown::new(boot.known.clone()),
             events: events.clone(),
             readers: readers.clone(),
             keeps: Keeps::new(!matches!(keeping, Keeping::Nowhere)),
@@ -166,13 +167,13 @@ impl Changes {
     /// What was published, and what is known of it.
     #[must_use]
     pub fn known(&self) -> Known {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.lock().clone()
     }
 
     /// The text of a published version, if it is still held.
     #[must_use]
     pub fn text(&self, version: u64) -> Option<Arc<str>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(version)?.text.clone();
+        let known = self.known.lock().get(version)?.text.clone();
         known.read(self.readers.get().map(|readers| &readers.texts))
     }
 

@@ -13,7 +13,7 @@
 //! Version numbers go on behind the recorded ones, so that no number means two tables in one journal.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use steer::{Moment, Span};
@@ -28,7 +28,7 @@ use super::{Keeping, Readers};
 use crate::effect::refused;
 use crate::journal::{Entry, Journal, Limits};
 use crate::overlay::{Change, Overlay, Overrides};
-use crate::publisher::{Draft, Step};
+use crate::publisher::Step;
 use crate::snapshot::Snapshot;
 use crate::version::{About, Version};
 
@@ -128,7 +128,7 @@ impl Commit {
         let former = last.filter(|_| !is_in_force).and_then(|last| self.former(&last, own));
         let former = former.filter(|former| is_recorded || self.is_protected(former, &here));
         self.late.clear();
-        let file = self.lock_known().file.clone();
+        let file = self.known.lock().file.clone();
         let version = match former {
             Some(former) => Some(former),
             None if is_in_force => None,
@@ -149,7 +149,7 @@ impl Commit {
         );
         let steps: Vec<Step> = std::iter::once(overlaid).chain(version.map(Step::Table)).collect();
         self.publisher.adopt(&steps);
-        *self.lock_known() = recorded.known;
+        *self.known.lock() = recorded.known;
         self.keys = recorded.keys;
     }
 
@@ -170,12 +170,12 @@ impl Commit {
         if about.fingerprint == own.about.fingerprint {
             return Some(Arc::new(Version { about, text: own.text.clone(), table: own.table.clone() }));
         }
-        let readers = self.readers.get();
-        let text = recorded.text.read(readers.map(|readers| &readers.texts))?.to_string();
-        let (source, author, reason) = (about.source.clone(), about.author.clone(), about.reason.clone());
-        let draft = Draft { text: text.clone(), source, author, reason };
+        let draft = recorded.draft(self.readers.get().map(|readers| &readers.texts))?;
         match self.publisher.compiled(draft, about.version) {
-            Ok(compiled) => Some(Arc::new(Version { about, text, table: compiled.table.clone() })),
+            Ok(compiled) => {
+                let (text, table) = (compiled.text.clone(), compiled.table.clone());
+                Some(Arc::new(Version { about, text, table }))
+            }
             Err(findings) => {
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
                 tracing::error!(version = about.version, "the recorded table cannot serve; this one stays");
@@ -209,7 +209,7 @@ impl Commit {
             }
         }
         ends.into_iter().rev().for_each(|end| self.late.push_front(end));
-        let own = self.lock_known().clone();
+        let own = self.known.lock().clone();
         for version in own.versions().filter(|version| version.about.version > self.base) {
             let mut version = version.clone();
             version.about.version += further;
@@ -222,7 +222,7 @@ impl Commit {
             let version = Version { about, text: text.clone(), table: table.clone() };
             self.publisher.adopt(&[Step::Table(Arc::new(version))]);
         }
-        *self.lock_known() = recorded.known;
+        *self.known.lock() = recorded.known;
         for (key, done) in self.keys.saved() {
             recorded.keys.add(key, done);
         }
@@ -239,9 +239,5 @@ impl Commit {
             data: Line { change, key: None, late: true },
         };
         Unwritten { entry, text: None }
-    }
-
-    pub(super) fn lock_known(&self) -> std::sync::MutexGuard<'_, super::Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

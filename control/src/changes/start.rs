@@ -166,11 +166,9 @@ fn in_force_last(
     clock: Clock,
     check: &TableCheck,
 ) -> Option<Publisher> {
-    let KnownVersion { about, text, .. } = boot.known.versions().next_back()?;
-    let About { source, author, reason, .. } = about.clone();
-    let draft = Draft { text: text.read(texts)?.to_string(), source, author, reason };
-    let (again, place) = (Resumed::Again(about.clone()), (pop.clone(), workers));
-    Publisher::resume(draft, again, boot.overlay.clone(), place, clock, check.clone()).ok()
+    let last = boot.known.versions().next_back()?;
+    let (again, place) = (Resumed::Again(last.about.clone()), (pop.clone(), workers));
+    Publisher::resume(last.draft(texts)?, again, boot.overlay.clone(), place, clock, check.clone()).ok()
 }
 
 /// The tables that may serve first, the best one first.
@@ -186,12 +184,15 @@ fn candidates(
     let (known, texts, last) = (boot.known.clone(), texts.cloned(), boot.last_version());
     let held: Vec<KnownVersion> = known.versions().rev().cloned().collect();
     let held = held.into_iter().filter_map(move |known| {
-        let text = known.text.read(texts.as_ref())?.to_string();
-        let About { version, source, author, reason, .. } = known.about.clone();
-        let is_last = version == last;
-        let source = if is_last { source } else { format!("version {version}") };
-        let draft = Draft { text, source, author, reason };
-        Some(First { draft, was: is_last.then_some(known.about), is_file: false })
+        let draft = known.draft(texts.as_ref())?;
+        let version = known.about.version;
+        Some(match version == last {
+            true => First { draft, was: Some(known.about), is_file: false },
+            false => {
+                let source = format!("version {version}");
+                First { draft: Draft { source, ..draft }, was: None, is_file: false }
+            }
+        })
     });
     // Nothing that was in force can be read any more: the file, though it has not changed.
     let unchanged = file.map(|draft| First { draft, was: None, is_file: true });
