@@ -15,6 +15,7 @@
 //! Left out: who may order what (`access`), and how orders are spelled (`admin`).
 
 mod commit;
+mod keeper;
 mod keeps;
 mod keys;
 mod known;
@@ -30,7 +31,6 @@ mod tests;
 mod unwritten;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -44,10 +44,11 @@ pub use seen::{NotSeen, Seen};
 pub use start::{NotStarted, Start, Started, start};
 
 use crate::effect::{Effect, if_dead, preview};
-use crate::journal::{History, Journal, TextReader, Texts};
+use crate::journal::{History, TextReader};
 use crate::publisher::{Publisher, Step};
 use crate::share::Samples;
 use commit::{Commit, Told};
+use keeper::{Keeper, Keeping};
 use known::SharedKnown;
 use restore::Boot;
 use staged::Staged;
@@ -83,22 +84,6 @@ struct Job {
     done: oneshot::Sender<Result<Arc<Done>, Refused>>,
 }
 
-/// Where changes are kept.
-#[derive(Debug)]
-enum Keeping {
-    /// In a journal, and texts beside it.
-    Journal(Box<Journal<Line>>, Texts),
-    /// Nowhere, as this edge was told: a restart forgets everything.
-    Nowhere,
-    /// Where they should be kept they cannot; it is tried again.
-    Broken {
-        /// Where.
-        folder: PathBuf,
-        /// Why not.
-        problem: String,
-    },
-}
-
 impl Changes {
     /// Starts the thread. It ends when the last clone is dropped; the journal is let go of then.
     fn start(
@@ -123,8 +108,9 @@ impl Changes {
             readers: readers.clone(),
             keeps: Keeps::new(!matches!(keeping, Keeping::Nowhere)),
         };
-        let told = Told { known: changes.known.clone(), events, readers, keeps: changes.keeps.clone() };
-        let commit = Commit::new(publisher, keeping, told, boot, first);
+        let keeper = Keeper::new(keeping, changes.keeps.clone(), changes.known.clone(), first);
+        let told = Told { known: changes.known.clone(), events, readers };
+        let commit = Commit::new(publisher, keeper, told, boot);
         let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commit.run(&jobs)));
             if ended.is_err() {

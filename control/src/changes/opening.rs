@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use steer::{Moment, Span};
 
-use super::commit::{Commit, OWN_NAME};
+use super::commit::Commit;
+use super::keeper::{Keeping, OWN_NAME};
 use super::known::KnownVersion;
 use super::record::{Line, Recorded};
 use super::restore::{Boot, restore};
 use super::start::begun;
 use super::unwritten::Unwritten;
-use super::{Keeping, Readers};
+use super::Readers;
 use crate::effect::refused;
 use crate::journal::{Entry, Journal, Limits};
 use crate::overlay::{Change, Overlay, Overrides};
@@ -83,15 +84,15 @@ pub(super) fn open(folder: &Path) -> (Keeping, Option<Boot>) {
 impl Commit {
     /// Opens the state, if it could not be opened so far, it is time, and it can be by now.
     pub(super) fn reopen(&mut self) {
-        let Keeping::Broken { folder, problem } = &mut self.keeping else { return };
+        let Keeping::Broken { folder, problem } = &mut self.keeper.keeping else { return };
         if !self.retry.is_due(self.publisher.clock().now()) {
             return;
         }
         let shown = folder.display().to_string();
         match open(folder) {
             (keeping @ Keeping::Journal(..), Some(recorded)) => {
-                self.keeping = keeping;
-                if let Keeping::Journal(journal, texts) = &self.keeping {
+                self.keeper.keeping = keeping;
+                if let Keeping::Journal(journal, texts) = &self.keeper.keeping {
                     let readers = Readers { history: journal.history(), texts: texts.reader() };
                     // Nobody else sets it, and this is the first time that there is something to read.
                     let _ = self.readers.set(readers);
@@ -101,7 +102,7 @@ impl Commit {
                     false => self.take_up(recorded),
                     true => self.stay(recorded),
                 }
-                self.catch_up();
+                self.keeper.catch_up();
             }
             (Keeping::Broken { problem: now, .. }, _) if now != *problem => {
                 tracing::error!(folder = shown, error = now, "changes cannot be kept");
@@ -127,19 +128,19 @@ impl Commit {
         let here = self.publisher.stepped(&current, &overlaid);
         let former = last.filter(|_| !is_in_force).and_then(|last| self.former(&last, own));
         let former = former.filter(|former| is_recorded || self.is_protected(former, &here));
-        self.late.clear();
+        self.keeper.late.clear();
         let file = self.known.lock().file.clone();
         let version = match former {
             Some(former) => Some(former),
             None if is_in_force => None,
             None => {
                 let about = About { version: recorded.last_version() + 1, ..own.about.clone() };
-                self.late.push_back(begun(&mut recorded, &about, &own.text, true).late());
+                self.keeper.late.push_back(begun(&mut recorded, &about, &own.text, true).late());
                 Some(Arc::new(Version { about, text: own.text.clone(), table: own.table.clone() }))
             }
         };
         if let Some(read) = file.filter(|read| recorded.known.file() != Some(read.as_str())) {
-            self.late.push_back(self.own_line(Recorded::FileRead { fingerprint: read.clone() }));
+            self.keeper.late.push_back(self.own_line(Recorded::FileRead { fingerprint: read.clone() }));
             recorded.known.file = Some(read);
         }
         tracing::info!(
@@ -191,7 +192,7 @@ impl Commit {
         );
         let current = self.publisher.snapshot();
         let further = recorded.last_version().saturating_sub(self.base);
-        for unwritten in &mut self.late {
+        for unwritten in &mut self.keeper.late {
             if let Recorded::Table { about, .. } = &mut unwritten.entry.data.change {
                 about.version += further;
             }
@@ -208,7 +209,7 @@ impl Commit {
                 ends.push(self.own_line(Recorded::Override { set }));
             }
         }
-        ends.into_iter().rev().for_each(|end| self.late.push_front(end));
+        ends.into_iter().rev().for_each(|end| self.keeper.late.push_front(end));
         let own = self.known.lock().clone();
         for version in own.versions().filter(|version| version.about.version > self.base) {
             let mut version = version.clone();

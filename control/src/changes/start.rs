@@ -15,13 +15,14 @@ use std::thread::JoinHandle;
 
 use steer::client::Pop;
 
+use super::keeper::Keeping;
 use super::known::{KnownVersion, Text};
 use super::opening::open;
 use super::record::{Line, Recorded};
 use super::restore::Boot;
 use super::seen::Seen;
 use super::unwritten::Unwritten;
-use super::{Changes, Keeping};
+use super::Changes;
 use crate::clock::Clock;
 use crate::document::Finding;
 use crate::effect::refused;
