@@ -9,10 +9,8 @@ use tokio::sync::{broadcast, oneshot};
 use super::keeper::{Keeper, Keeping, NotWritten};
 use super::keys::Keys;
 use super::known::{KnownVersion, SharedKnown, Text};
-use super::opening::Retry;
 use super::order::{Done, Made, Order, Refused};
 use super::record::Recorded;
-use super::restore::Boot;
 use super::staged::Staged;
 use super::unwritten::Unwritten;
 use super::{Job, Readers};
@@ -25,26 +23,14 @@ const MAX_BATCH: usize = 256;
 /// How often it is tried to write what could not be written.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
+/// What the thread works with.
 pub(super) struct Commit {
     pub(super) publisher: Arc<Publisher>,
     pub(super) keeper: Keeper,
     pub(super) known: SharedKnown,
-    events: broadcast::Sender<Arc<Done>>,
-    pub(super) readers: Arc<OnceLock<Readers>>,
-    pub(super) keys: Keys,
-    /// The newest version that was known at the start.
-    pub(super) base: u64,
-    /// Whether somebody has changed something while the state could not be opened.
-    pub(super) is_changed: bool,
-    /// When that is tried again.
-    pub(super) retry: Retry,
-}
-
-/// What others learn from the thread that makes changes.
-pub(super) struct Told {
-    pub(super) known: SharedKnown,
     pub(super) events: broadcast::Sender<Arc<Done>>,
     pub(super) readers: Arc<OnceLock<Readers>>,
+    pub(super) keys: Keys,
 }
 
 /// An order that stands, and who waits for it.
@@ -58,22 +44,6 @@ struct Ready {
 }
 
 impl Commit {
-    pub(super) fn new(publisher: Arc<Publisher>, keeper: Keeper, told: Told, boot: Boot) -> Self {
-        let Told { known, events, readers } = told;
-        let retry = Retry::after(publisher.clock().now());
-        Self {
-            publisher,
-            keeper,
-            known,
-            events,
-            readers,
-            keys: boot.keys,
-            base: boot.base,
-            is_changed: false,
-            retry,
-        }
-    }
-
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         self.keeper.catch_up();
         loop {
@@ -96,8 +66,8 @@ impl Commit {
 
     /// The longest that it waits for an order.
     fn pause(&self) -> Duration {
-        match self.keeper.keeping {
-            Keeping::Broken { .. } => self.retry.left(self.publisher.clock().now()).min(TRY_AGAIN),
+        match &self.keeper.keeping {
+            Keeping::Broken(broken) => broken.retry.left(self.publisher.clock().now()).min(TRY_AGAIN),
             Keeping::Journal(..) | Keeping::Nowhere => TRY_AGAIN,
         }
     }
@@ -170,9 +140,9 @@ impl Commit {
     /// Makes a batch current, and answers.
     fn adopt(&mut self, ready: Vec<Ready>, stamps: &[Option<Stamp>]) {
         let steps: Vec<Step> = ready.iter().map(|ready| ready.step.clone()).collect();
-        if matches!(self.keeper.keeping, Keeping::Broken { .. }) {
+        if let Keeping::Broken(broken) = &mut self.keeper.keeping {
             let version = self.publisher.snapshot().version.clone();
-            self.is_changed |= ready.iter().any(|ready| ready.order.what.is_new_beside(&version.text));
+            broken.is_changed |= ready.iter().any(|ready| ready.order.what.is_new_beside(&version.text));
         }
         let newest = self.publisher.adopt(&steps);
         // Each change of overrides counts one.

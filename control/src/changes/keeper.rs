@@ -6,13 +6,14 @@
 //! Left out: what is in force (`commit`), and opening what could not be opened (`opening`).
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use steer::{Moment, Span};
 
 use super::keeps::Keeps;
 use super::keys::{Keys, MAX_KEY_BYTES};
 use super::known::{SharedKnown, Text};
+use super::opening::Retry;
 use super::record::{Kept, KeptVersion, Line, Recorded};
 use super::unwritten::Unwritten;
 use crate::journal::{Digest, Entry, Journal, MAX_LINE_BYTES, Stamp, TextError, Texts};
@@ -42,12 +43,22 @@ pub(super) enum Keeping {
     /// Nowhere, as this edge was told: a restart forgets everything.
     Nowhere,
     /// Where they should be kept they cannot; it is tried again.
-    Broken {
-        /// Where.
-        folder: PathBuf,
-        /// Why not.
-        problem: String,
-    },
+    Broken(Broken),
+}
+
+/// A state that cannot be opened.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// Where it is.
+    pub(super) folder: PathBuf,
+    /// Why it cannot.
+    pub(super) problem: String,
+    /// The newest version that was known at the start.
+    pub(super) base: u64,
+    /// Whether somebody has changed something since.
+    pub(super) is_changed: bool,
+    /// When it is tried again.
+    pub(super) retry: Retry,
 }
 
 /// Keeps changes.
@@ -67,6 +78,12 @@ pub(super) struct Keeper {
 pub(super) struct NotWritten {
     pub(super) is_full: bool,
     pub(super) problem: String,
+}
+
+impl Broken {
+    pub(super) fn new(folder: &Path, problem: String, base: u64, now: Moment) -> Self {
+        Self { folder: folder.to_owned(), problem, base, is_changed: false, retry: Retry::after(now) }
+    }
 }
 
 impl Keeper {
@@ -89,8 +106,8 @@ impl Keeper {
             Keeping::Nowhere => {
                 return Err(NotWritten { is_full: false, problem: "nothing is kept".to_owned() });
             }
-            Keeping::Broken { problem, .. } => {
-                return Err(NotWritten { is_full: false, problem: problem.clone() });
+            Keeping::Broken(broken) => {
+                return Err(NotWritten { is_full: false, problem: broken.problem.clone() });
             }
         };
         let all: Vec<&Unwritten> = self.late.iter().chain(new).collect();
@@ -155,7 +172,7 @@ impl Keeper {
             Keeping::Journal(journal, _) => {
                 self.keeps.set(self.late.is_empty() && journal.poisoned().is_none());
             }
-            Keeping::Broken { .. } => self.keeps.set(false),
+            Keeping::Broken(_) => self.keeps.set(false),
             Keeping::Nowhere => {}
         }
     }

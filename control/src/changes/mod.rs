@@ -47,7 +47,7 @@ use crate::effect::{Effect, if_dead, preview};
 use crate::journal::{History, TextReader};
 use crate::publisher::{Publisher, Step};
 use crate::share::Samples;
-use commit::{Commit, Told};
+use commit::Commit;
 use keeper::{Keeper, Keeping};
 use known::SharedKnown;
 use restore::Boot;
@@ -109,8 +109,8 @@ impl Changes {
             keeps: Keeps::new(!matches!(keeping, Keeping::Nowhere)),
         };
         let keeper = Keeper::new(keeping, changes.keeps.clone(), changes.known.clone(), first);
-        let told = Told { known: changes.known.clone(), events, readers };
-        let commit = Commit::new(publisher, keeper, told, boot);
+        let commit =
+            Commit { publisher, keeper, known: changes.known.clone(), events, readers, keys: boot.keys };
         let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commit.run(&jobs)));
             if ended.is_err() {

@@ -65,48 +65,46 @@ impl Retry {
     }
 }
 
-/// Opens the state in a folder: where changes are kept, and what was in force according to it, if that could be read.
-pub(super) fn open(folder: &Path) -> (Keeping, Option<Boot>) {
-    let broken = |problem: String| Keeping::Broken { folder: folder.to_owned(), problem };
+/// Opens the state in a folder: where changes are kept or why they cannot be, and what was in force according to it, if
+/// that could be read.
+pub(super) fn open(folder: &Path) -> (Result<Keeping, String>, Option<Boot>) {
     match Journal::open(folder, Limits::default()) {
         Ok((journal, recovered)) => {
-            let keeping = match journal.texts() {
-                Ok(texts) => Keeping::Journal(Box::new(journal), texts),
-                Err(error) => broken(error.to_string()),
-            };
+            let texts = journal.texts().map_err(|error| error.to_string());
             // What was read holds, whether or not more can be written.
-            (keeping, Some(restore(recovered)))
+            (texts.map(|texts| Keeping::Journal(Box::new(journal), texts)), Some(restore(recovered)))
         }
-        Err(error) => (broken(error.to_string()), None),
+        Err(error) => (Err(error.to_string()), None),
     }
 }
 
 impl Commit {
     /// Opens the state, if it could not be opened so far, it is time, and it can be by now.
     pub(super) fn reopen(&mut self) {
-        let Keeping::Broken { folder, problem } = &mut self.keeper.keeping else { return };
-        if !self.retry.is_due(self.publisher.clock().now()) {
+        let Keeping::Broken(broken) = &mut self.keeper.keeping else { return };
+        if !broken.retry.is_due(self.publisher.clock().now()) {
             return;
         }
-        let shown = folder.display().to_string();
-        match open(folder) {
-            (keeping @ Keeping::Journal(..), Some(recorded)) => {
+        let folder = broken.folder.display().to_string();
+        match open(&broken.folder) {
+            (Ok(keeping), Some(recorded)) => {
+                let (base, is_changed) = (broken.base, broken.is_changed);
                 self.keeper.keeping = keeping;
                 if let Keeping::Journal(journal, texts) = &self.keeper.keeping {
                     let readers = Readers { history: journal.history(), texts: texts.reader() };
                     // Nobody else sets it, and this is the first time that there is something to read.
                     let _ = self.readers.set(readers);
                 }
-                tracing::info!(folder = shown, "the state could be opened: changes are kept from now on");
-                match self.is_changed {
+                tracing::info!(folder, "the state could be opened: changes are kept from now on");
+                match is_changed {
                     false => self.take_up(recorded),
-                    true => self.stay(recorded),
+                    true => self.stay(recorded, base),
                 }
                 self.keeper.catch_up();
             }
-            (Keeping::Broken { problem: now, .. }, _) if now != *problem => {
-                tracing::error!(folder = shown, error = now, "changes cannot be kept");
-                *problem = now;
+            (Err(problem), _) if problem != broken.problem => {
+                tracing::error!(folder, error = problem, "changes cannot be kept");
+                broken.problem = problem;
             }
             // Said once.
             _ => {}
@@ -185,13 +183,13 @@ impl Commit {
         }
     }
 
-    /// Stays with what is in force, and writes it behind what was recorded.
-    fn stay(&mut self, mut recorded: Boot) {
+    /// Stays with what is in force, and writes it behind what was recorded. Versions after `base` are this run's.
+    fn stay(&mut self, mut recorded: Boot, base: u64) {
         tracing::warn!(
             "something was changed here before the state could be opened: that stays, and what a former run recorded does not count"
         );
         let current = self.publisher.snapshot();
-        let further = recorded.last_version().saturating_sub(self.base);
+        let further = recorded.last_version().saturating_sub(base);
         for unwritten in &mut self.keeper.late {
             if let Recorded::Table { about, .. } = &mut unwritten.entry.data.change {
                 about.version += further;
@@ -211,7 +209,7 @@ impl Commit {
         }
         ends.into_iter().rev().for_each(|end| self.keeper.late.push_front(end));
         let own = self.known.lock().clone();
-        for version in own.versions().filter(|version| version.about.version > self.base) {
+        for version in own.versions().filter(|version| version.about.version > base) {
             let mut version = version.clone();
             version.about.version += further;
             recorded.known.add(version);

@@ -16,8 +16,6 @@ pub(super) struct Boot {
     pub(super) keys: Keys,
     /// The overrides.
     pub(super) overlay: Saved,
-    /// The newest version that was written; 0 if none was.
-    pub(super) base: u64,
 }
 
 impl Boot {
@@ -73,7 +71,6 @@ pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
         }
     }
     boot.overlay = overlay.0;
-    boot.base = boot.last_version();
     boot
 }
 

@@ -13,9 +13,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use steer::Moment;
 use steer::client::Pop;
 
-use super::keeper::Keeping;
+use super::keeper::{Broken, Keeping};
 use super::known::{KnownVersion, Text};
 use super::opening::open;
 use super::record::{Line, Recorded};
@@ -89,10 +90,10 @@ impl std::fmt::Debug for Start<'_> {
 /// [`NotStarted`]. A state folder that cannot be used is no error: this edge serves without, says so, and tries again.
 pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
     let Start { state, file, pop, workers, clock, check, samples } = parts;
-    let (keeping, mut boot) = opened(state);
+    let (keeping, mut boot) = opened(state, clock.now());
     let texts = match &keeping {
         Keeping::Journal(_, texts) => Some(texts.reader()),
-        Keeping::Nowhere | Keeping::Broken { .. } => None,
+        Keeping::Nowhere | Keeping::Broken(_) => None,
     };
     let (file, mut mistakes) = match file {
         Ok(draft) => (Some(draft), None),
@@ -146,17 +147,18 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
     Err(NotStarted::Table(mistakes.unwrap_or_default()))
 }
 
-fn opened(state: Option<&Path>) -> (Keeping, Boot) {
+fn opened(state: Option<&Path>, now: Moment) -> (Keeping, Boot) {
     let Some(folder) = state else { return (Keeping::Nowhere, Boot::default()) };
     let (keeping, boot) = open(folder);
-    if let Keeping::Broken { folder, problem } = &keeping {
-        let folder = folder.display();
-        tracing::error!(%folder, error = %problem, "changes cannot be kept; it is tried again");
-    }
-    if boot.is_none() {
+    let (is_read, boot) = (boot.is_some(), boot.unwrap_or_default());
+    let keeping = keeping.unwrap_or_else(|problem| {
+        tracing::error!(folder = %folder.display(), error = problem, "changes cannot be kept; it is tried again");
+        Keeping::Broken(Broken::new(folder, problem, boot.last_version(), now))
+    });
+    if !is_read {
         tracing::error!("what operators changed in former runs is not in force");
     }
-    (keeping, boot.unwrap_or_default())
+    (keeping, boot)
 }
 
 /// What was in force when the process before ended, as far as it can still be read and compiled.
