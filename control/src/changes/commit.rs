@@ -155,7 +155,6 @@ impl Commit {
                 self.known.lock().file = Some(fingerprint.clone());
             }
             if let Recorded::Table { about, text, is_file } = &unwritten.entry.data.change {
-                self.keeper.published += 1;
                 let held = unwritten.text.clone().filter(|_| kept.is_none());
                 let mut known = self.known.lock();
                 if *is_file {

@@ -24,8 +24,8 @@ use crate::publisher::{MAX_VERSIONS, Publisher};
 const MAX_LATE: usize = 1024;
 /// The table texts of those, in bytes.
 const MAX_LATE_BYTES: usize = 64 << 20;
-/// Published tables after which texts that nothing names are removed.
-const TABLES_PER_COLLECTION: u32 = 64;
+/// Table texts that are written before those that nothing names are removed.
+const TEXTS_PER_COLLECTION: usize = 64;
 /// How long the journal goes on without a checkpoint that could not be written.
 const CHECKPOINT_AGAIN: Span = Span::from_secs(60);
 /// What is told about a version takes less: a reason of a thousand characters, a name, a path.
@@ -68,8 +68,8 @@ pub(super) struct Keeper {
     pub(super) late: VecDeque<Unwritten>,
     keeps: Keeps,
     known: SharedKnown,
-    /// Tables since texts were last collected.
-    pub(super) published: u32,
+    /// Texts that were written since they were last collected.
+    put: usize,
     /// Not before that a checkpoint is written.
     no_checkpoint_before: Moment,
 }
@@ -94,7 +94,7 @@ impl Keeper {
             late: first.into_iter().collect(),
             keeps,
             known,
-            published: 0,
+            put: 0,
             no_checkpoint_before: Moment::default(),
         }
     }
@@ -117,6 +117,7 @@ impl Keeper {
                 is_full: matches!(error, TextError::Full(_)),
                 problem: error.to_string(),
             })?;
+            self.put += put.len();
         }
         let entries: Vec<Entry<Line>> = all.iter().map(|unwritten| unwritten.entry.clone()).collect();
         let mut stamps = journal
@@ -180,7 +181,7 @@ impl Keeper {
     /// Begins a new segment where the journal wants one, and lets go of texts that nothing names.
     pub(super) fn tidy(&mut self, publisher: &Publisher, keys: &Keys) {
         let Keeping::Journal(journal, texts) = &mut self.keeping else { return };
-        let is_due = self.published >= TABLES_PER_COLLECTION;
+        let is_due = self.put >= TEXTS_PER_COLLECTION;
         let now = publisher.clock().now();
         let wants_checkpoint = journal.wants_checkpoint() && now >= self.no_checkpoint_before;
         if !self.late.is_empty() || !(is_due || wants_checkpoint) {
@@ -214,7 +215,7 @@ impl Keeper {
                 return tracing::warn!(%error, "no checkpoint was written; the journal goes on without for a minute");
             }
         }
-        self.published = 0;
+        self.put = 0;
         if let Err(error) = texts.collect(&named) {
             tracing::warn!(%error, "table texts that nothing names stay");
         }
