@@ -1,7 +1,7 @@
 //! Where changes are kept, whether they are, and what has still to be written.
 //!
-//! What is in force and could not be written waits here, and is written before anything newer, so that the journal tells things
-//! in the order in which they came about. What waits is bounded: the oldest is forgotten first, and the log says so.
+//! What is in force and could not be written waits here, and is written before anything newer, so that the journal tells
+//! things in the order in which they came about. What waits is bounded: the oldest is forgotten first, and the log says so.
 //!
 //! Left out: what is in force (`commit`), and opening what could not be opened (`opening`).
 
@@ -15,7 +15,7 @@ use super::keys::{Keys, MAX_KEY_BYTES};
 use super::known::{SharedKnown, Text};
 use super::opening::Retry;
 use super::record::{Kept, KeptVersion, Line, Recorded};
-use super::unwritten::Unwritten;
+use super::unwritten::{OWN_NAME, Unwritten};
 use crate::journal::{Digest, Entry, Journal, MAX_LINE_BYTES, Stamp, TextError, Texts};
 use crate::overlay::MAX_KEPT_BYTES;
 use crate::publisher::{MAX_VERSIONS, Publisher};
@@ -32,8 +32,6 @@ const CHECKPOINT_AGAIN: Span = Span::from_secs(60);
 const MAX_ABOUT_BYTES: usize = 32 << 10;
 // A checkpoint is one line; were it too long, segments would grow for ever.
 const _: () = assert!(MAX_KEPT_BYTES + MAX_KEY_BYTES + MAX_VERSIONS * MAX_ABOUT_BYTES < MAX_LINE_BYTES);
-/// Checkpoints are this edge's own work.
-pub(super) const OWN_NAME: &str = "nearside";
 
 /// Where changes are kept.
 #[derive(Debug)]
@@ -88,10 +86,10 @@ impl Broken {
 
 impl Keeper {
     /// `first` is in force already, and not written.
-    pub(super) fn new(keeping: Keeping, keeps: Keeps, known: SharedKnown, first: Option<Unwritten>) -> Self {
+    pub(super) fn new(keeping: Keeping, keeps: Keeps, known: SharedKnown, first: Vec<Unwritten>) -> Self {
         Self {
             keeping,
-            late: first.into_iter().collect(),
+            late: first.into(),
             keeps,
             known,
             put: 0,

@@ -91,7 +91,7 @@ impl Changes {
         samples: Arc<Samples>,
         keeping: Keeping,
         boot: Boot,
-        first: Option<Unwritten>,
+        first: Vec<Unwritten>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (orders, jobs) = mpsc::sync_channel(MAX_WAITING);
         let (events, _) = broadcast::channel(MAX_BEHIND);

@@ -18,16 +18,16 @@ use std::time::Duration;
 
 use steer::{Moment, Span};
 
+use super::Readers;
 use super::commit::Commit;
-use super::keeper::{Keeping, OWN_NAME};
+use super::keeper::Keeping;
 use super::known::KnownVersion;
-use super::record::{Line, Recorded};
+use super::record::Recorded;
 use super::restore::{Boot, restore};
 use super::start::begun;
 use super::unwritten::Unwritten;
-use super::Readers;
 use crate::effect::refused;
-use crate::journal::{Entry, Journal, Limits};
+use crate::journal::{Journal, Limits};
 use crate::overlay::{Change, Overlay, Overrides};
 use crate::publisher::Step;
 use crate::snapshot::Snapshot;
@@ -36,6 +36,8 @@ use crate::version::{About, Version};
 /// After a state could not be opened. Doubled each time, as trying costs little and a handover takes seconds.
 const FIRST_PAUSE: Span = Span::from_secs(1);
 const LONGEST_PAUSE: Span = Span::from_secs(15);
+/// The reason of what nobody ordered then.
+const OPENED: &str = "what is in force when the state could be opened";
 
 /// When a state that could not be opened is tried again.
 #[derive(Debug)]
@@ -230,13 +232,6 @@ impl Commit {
 
     /// A line that nobody ordered.
     fn own_line(&self, change: Recorded) -> Unwritten {
-        let entry = Entry {
-            time: self.publisher.clock().wall(),
-            author: OWN_NAME.to_owned(),
-            role: OWN_NAME.to_owned(),
-            reason: "what is in force when the state could be opened".to_owned(),
-            data: Line { change, key: None, late: true },
-        };
-        Unwritten { entry, text: None }
+        Unwritten::own(change, OPENED, self.publisher.clock().wall()).late()
     }
 }

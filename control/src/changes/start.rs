@@ -7,7 +7,8 @@
 //! "As it would have been" includes the guard. A file that was changed while nobody ran is compared with what was in force last,
 //! under the overrides that go on: else a restart would put in force what a running edge refuses, and the drain of yesterday
 //! together with the file of today would leave a route without a region. Nothing is known of health yet, so only what was
-//! written counts. Where nothing was in force before, there is nothing to protect.
+//! written counts. Where nothing was in force before, there is nothing to protect. What was refused is noted as read, or
+//! the next start would take it for a change again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::thread::JoinHandle;
 use steer::Moment;
 use steer::client::Pop;
 
+use super::Changes;
 use super::keeper::{Broken, Keeping};
 use super::known::{KnownVersion, Text};
 use super::opening::open;
@@ -23,7 +25,6 @@ use super::record::{Line, Recorded};
 use super::restore::Boot;
 use super::seen::Seen;
 use super::unwritten::Unwritten;
-use super::Changes;
 use crate::clock::Clock;
 use crate::document::Finding;
 use crate::effect::refused;
@@ -31,6 +32,9 @@ use crate::journal::{Digest, Entry, TextReader};
 use crate::publisher::{Draft, Publisher, Resumed, TableCheck};
 use crate::share::Samples;
 use crate::version::{About, fingerprint};
+
+/// The reason for noting that a file was read that does not serve.
+const REFUSED: &str = "a start has read the table's file and refused it";
 
 /// What a start needs.
 pub struct Start<'a> {
@@ -99,6 +103,7 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
         Ok(draft) => (Some(draft), None),
         Err(problem) => (None, Some(vec![*problem])),
     };
+    let mut first = Vec::new();
     for First { draft, was, is_file } in candidates(&boot, file, texts.as_ref()) {
         let resumed = was.clone().map_or(Resumed::After(boot.last_version()), Resumed::Again);
         let place = (pop.clone(), workers);
@@ -127,6 +132,9 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
                     "the table's file has changed and is refused; the table that was in force before serves; \
                      if that is meant: nearside tables publish {file} --reason ... --force {seen}"
                 );
+                let fingerprint = fingerprint(&draft.text);
+                boot.known.file = Some(fingerprint.clone());
+                first.push(Unwritten::own(Recorded::FileRead { fingerprint }, REFUSED, clock.wall()));
                 continue;
             }
         }
@@ -138,7 +146,9 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
             let (version, from) = (about.version, about.published_at);
             tracing::error!(version, %from, "the table that was in force before serves");
         }
-        let first = was.is_none().then(|| begun(&mut boot, &about, &draft.text, is_file));
+        if was.is_none() {
+            first.push(begun(&mut boot, &about, &draft.text, is_file));
+        }
         let publisher = Arc::new(publisher);
         return Changes::start(publisher.clone(), samples, keeping, boot, first)
             .map(|(changes, thread)| Started { publisher, changes, thread })

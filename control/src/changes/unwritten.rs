@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::order::{Made, Order, What};
 use super::record::{Line, Recorded};
 use crate::journal::{Digest, Entry};
 use crate::publisher::Step;
+
+/// Who did what nobody ordered.
+pub(super) const OWN_NAME: &str = "nearside";
 
 /// A change before it is written.
 #[derive(Clone, Debug)]
@@ -16,7 +21,7 @@ pub(super) struct Unwritten {
 }
 
 impl Unwritten {
-    pub(super) fn of(order: &Order, step: &Step, made: &Made, time: jiff::Timestamp) -> Self {
+    pub(super) fn of(order: &Order, step: &Step, made: &Made, time: Timestamp) -> Self {
         let is_file = matches!(order.what, What::Publish { is_file: true, .. });
         let mut text = None;
         let change = match made {
@@ -39,6 +44,13 @@ impl Unwritten {
         let data = Line { change, key: order.key.clone(), late: false };
         let (author, role, reason) = (order.author.clone(), order.role.clone(), order.reason.clone());
         Self { entry: Entry { time, author, role, reason, data }, text }
+    }
+
+    /// What nobody ordered.
+    pub(super) fn own(change: Recorded, reason: &str, time: Timestamp) -> Self {
+        let (author, role) = (OWN_NAME.to_owned(), OWN_NAME.to_owned());
+        let data = Line { change, key: None, late: false };
+        Self { entry: Entry { time, author, role, reason: reason.to_owned(), data }, text: None }
     }
 
     /// It was in force before it could be written.

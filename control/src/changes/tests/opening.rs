@@ -137,6 +137,24 @@ fn a_folder_that_is_in_the_way_is_tried_again() {
 }
 
 #[test]
+fn a_file_that_a_start_has_refused_is_not_new_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_folder = folder.path().join("state");
+    let edge = Edge::start(Some(&state_folder), TABLE);
+    edge.submit(state("us", State::Drain)).unwrap();
+    edge.stop();
+    let edge = Edge::start(Some(&state_folder), &only_us());
+    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
+    // Beside this one, no guard would refuse it.
+    let by_ada = format!("{}# by ada\n", only_us());
+    edge.submit(Order { forces: Some(Seen::table(1)), ..publish(&by_ada) }).unwrap();
+    edge.stop();
+    let edge = Edge::start(Some(&state_folder), &only_us());
+    assert_eq!((edge.version(), edge.text()), (2, by_ada));
+    edge.stop();
+}
+
+#[test]
 fn a_file_that_was_changed_while_nobody_ran_is_asked_of_the_guard() {
     let folder = tempfile::tempdir().unwrap();
     let state_folder = folder.path().join("state");
@@ -151,8 +169,9 @@ fn a_file_that_was_changed_while_nobody_ran_is_asked_of_the_guard() {
     assert_eq!((done.version, edge.text()), (2, only_us.clone()));
     edge.stop();
     // What is in force already is protected from nothing.
-    let edge = Edge::start(Some(&state_folder), &only_us);
-    assert_eq!((edge.version(), edge.text()), (3, only_us.clone()));
+    let again = format!("{only_us}# again\n");
+    let edge = Edge::start(Some(&state_folder), &again);
+    assert_eq!((edge.version(), edge.text()), (3, again));
     edge.stop();
     assert_eq!(Edge::start(None, &only_us).version(), 1);
 }
