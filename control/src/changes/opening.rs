@@ -197,8 +197,11 @@ impl Commit {
                 about.version += further;
             }
         }
+        let clock = self.publisher.clock();
+        // What was ended there, or has expired since, needs no other end.
+        let former = Overlay::restore(recorded.overlay, clock.wall(), clock.now());
         let mut ends = Vec::new();
-        for Change { target, overrides } in recorded.overlay.overrides {
+        for Change { target, overrides } in former.saved().overrides {
             let here = current.overlay.of(&target);
             if *here != overrides {
                 let was = serde_json::to_string(&overrides).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What a start finds: a file that was changed meanwhile, a state that cannot be opened and can be later.
 
 use super::*;
+use crate::journal::Entry;
 
 /// Without the other two.
 fn only_us() -> String {
@@ -27,6 +28,12 @@ impl Edge {
 
     fn is_kept(&self) {
         until("changes are kept", || self.keeps() == Some(true));
+    }
+
+    /// What the journal has.
+    fn lines(&self) -> Vec<Entry<Line>> {
+        let written = self.started.changes.history().unwrap().read(0, 100).unwrap();
+        written.into_iter().map(|written| written.entry).collect()
     }
 }
 
@@ -115,6 +122,20 @@ fn what_was_changed_here_meanwhile_stays_and_nothing_comes_back_beside_it() {
     edge.stop();
     let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
     expect(&edge);
+    edge.stop();
+}
+
+#[test]
+fn what_was_ended_in_a_former_run_is_not_ended_again() {
+    let (_folder, former, edge) = handover(TABLE);
+    former.submit(order(What::Override(OverridePatch { weight: Some(None), ..patch("eu") }))).unwrap();
+    edge.submit(Order { volatile: true, ..weight("us", 5) }).unwrap();
+    former.stop();
+    edge.is_kept();
+    let overridden = |line: &&Entry<Line>| matches!(line.data.change, Recorded::Override { .. });
+    let authors: Vec<String> =
+        edge.lines().iter().filter(overridden).map(|line| line.author.clone()).collect();
+    assert_eq!(authors, ["ada", "ada", "ada"], "set and ended there, set here");
     edge.stop();
 }
 
