@@ -51,6 +51,12 @@ impl Keys {
         }
     }
 
+    /// These, and newer ones.
+    pub(super) fn with(mut self, newer: &Self) -> Self {
+        newer.saved().into_iter().for_each(|(key, done)| self.add(key, done));
+        self
+    }
+
     /// All of them, oldest first.
     pub(super) fn saved(&self) -> Vec<(Key, Arc<Done>)> {
         let key = |name: &String| {

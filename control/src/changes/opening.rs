@@ -128,7 +128,8 @@ impl Commit {
         let here = self.publisher.stepped(&current, &overlaid);
         let former = last.filter(|_| !is_in_force).and_then(|last| self.former(&last, own));
         let former = former.filter(|former| is_recorded || self.is_protected(former, &here));
-        self.keeper.late.clear();
+        // What was noted meanwhile stays noted; tables and files are told anew.
+        self.keeper.late.retain(|late| !late.is_of_tables());
         let file = self.known.lock().file.clone();
         let version = match former {
             Some(former) => Some(former),
@@ -151,7 +152,7 @@ impl Commit {
         let steps: Vec<Step> = std::iter::once(overlaid).chain(version.map(Step::Table)).collect();
         self.publisher.adopt(&steps);
         *self.known.lock() = recorded.known;
-        self.keys = recorded.keys;
+        self.keys = recorded.keys.with(&self.keys);
     }
 
     /// Whether the table of here would take away, beside the recorded overrides, what a guard protects of the recorded one.
@@ -227,10 +228,7 @@ impl Commit {
             self.publisher.adopt(&[Step::Table(Arc::new(version))]);
         }
         *self.known.lock() = recorded.known;
-        for (key, done) in self.keys.saved() {
-            recorded.keys.add(key, done);
-        }
-        self.keys = recorded.keys;
+        self.keys = recorded.keys.with(&self.keys);
     }
 
     /// A line that nobody ordered.

@@ -53,6 +53,11 @@ impl Unwritten {
         Self { entry: Entry { time, author, role, reason: reason.to_owned(), data }, text: None }
     }
 
+    /// Whether it says which table is in force, or that its file was read.
+    pub(super) const fn is_of_tables(&self) -> bool {
+        matches!(self.entry.data.change, Recorded::Table { .. } | Recorded::FileRead { .. })
+    }
+
     /// It was in force before it could be written.
     pub(super) fn late(mut self) -> Self {
         self.entry.data.late = true;

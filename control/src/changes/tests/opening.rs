@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::journal::Entry;
+use crate::log_level::{Level, LevelDraft};
 
 /// Without the other two.
 fn only_us() -> String {
@@ -122,6 +123,32 @@ fn what_was_changed_here_meanwhile_stays_and_nothing_comes_back_beside_it() {
     edge.stop();
     let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
     expect(&edge);
+    edge.stop();
+}
+
+#[test]
+fn a_log_level_that_was_set_meanwhile_stays_in_the_audit_and_its_order_known() {
+    let (folder, former, edge) = handover(TABLE);
+    let level = || {
+        let (author, reason) = ("ada".into(), "a test".into());
+        let draft = LevelDraft { level: Level::Debug, lasts: Span::from_secs(60), author, reason };
+        let key = Key { name: "ada/1".into(), order: Digest::of(b"debug") };
+        Order { volatile: true, key: Some(key), ..order(What::LogLevel(draft)) }
+    };
+    let set = edge.submit(level()).unwrap();
+    former.stop();
+    edge.is_kept();
+    assert_eq!((edge.version(), edge.weight("eu")), (2, Some(40)), "a log level changes nothing of that");
+    assert_eq!(edge.submit(level()).unwrap(), set);
+    let last = edge.lines().pop().unwrap();
+    assert!(last.data.late && matches!(last.data.change, Recorded::LogLevel { .. }), "{last:?}");
+    edge.stop();
+    let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
+    let since = |done: &Done| match &done.made {
+        Made::LogLevel(set) => set.since,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(since(&edge.submit(level()).unwrap()), since(&set));
     edge.stop();
 }
 
