@@ -171,11 +171,17 @@ impl Commit {
             if let Some(key) = key {
                 self.keys.add(key, fact.clone());
             }
-            // Nobody may listen, and whoever asked may have left.
-            let _ = self.events.send(fact.clone());
-            self.publisher.events().add(&Happened::Change(ChangeEvent::of(&fact)));
+            self.announce(&fact);
+            // Whoever asked may have left.
             let _ = done.send(Ok(fact));
         }
+    }
+
+    /// Tells whoever listens of a change that is in force.
+    pub(super) fn announce(&self, done: &Arc<Done>) {
+        // Nobody may listen.
+        let _ = self.events.send(done.clone());
+        self.publisher.events().add(&Happened::Change(ChangeEvent::of(done)));
     }
 }
 

@@ -10,7 +10,8 @@
 //! nobody is looking. Nothing is lost by it. The audit has what was recorded, the log names each override that does not
 //! count any more, and what is in force is written behind it, so that the next start finds the same.
 //!
-//! Version numbers go on behind the recorded ones, so that no number means two tables in one journal.
+//! Version numbers go on behind the recorded ones, so that no number means two tables in one journal. Whoever listens is
+//! told of what is in force since, as of any change: who takes a change back has to know what was there before it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +23,13 @@ use super::Readers;
 use super::commit::Commit;
 use super::keeper::Keeping;
 use super::known::KnownVersion;
+use super::order::{Done, Made};
 use super::record::Recorded;
 use super::restore::{Boot, restore};
 use super::start::begun;
-use super::unwritten::Unwritten;
+use super::unwritten::{OWN_NAME, Unwritten};
 use crate::effect::refused;
-use crate::journal::{Journal, Limits};
+use crate::journal::{Journal, Limits, Stamp};
 use crate::overlay::{Change, Overlay, Overrides};
 use crate::publisher::Step;
 use crate::snapshot::Snapshot;
@@ -124,6 +126,7 @@ impl Commit {
         let clock = self.publisher.clock();
         let overlay = Overlay::restore(std::mem::take(&mut recorded.overlay), clock.wall(), clock.now());
         let overrides = overlay.len();
+        let changes = different(&current.overlay, &overlay);
         let overlaid = Step::Overlay(Arc::new(overlay));
         let here = self.publisher.stepped(&current, &overlaid);
         let former = last.filter(|_| !is_in_force).and_then(|last| self.former(&last, own));
@@ -131,6 +134,9 @@ impl Commit {
         // What was noted meanwhile stays noted; tables and files are told anew.
         self.keeper.late.retain(|late| !late.is_of_tables());
         let file = self.known.lock().file.clone();
+        // The last line of what was recorded.
+        let head = self.readers.get().map(|readers| readers.history.head());
+        let kept = former.as_ref().and(head);
         let version = match former {
             Some(former) => Some(former),
             None if is_in_force => None,
@@ -149,10 +155,14 @@ impl Commit {
             overrides,
             "what a former run recorded is in force again"
         );
-        let steps: Vec<Step> = std::iter::once(overlaid).chain(version.map(Step::Table)).collect();
+        let steps: Vec<Step> = std::iter::once(overlaid).chain(version.clone().map(Step::Table)).collect();
         self.publisher.adopt(&steps);
         *self.known.lock() = recorded.known;
         self.keys = recorded.keys.with(&self.keys);
+        changes.into_iter().for_each(|change| self.announce_own(Made::Override(Box::new(change)), head));
+        if let Some(version) = version {
+            self.announce_own(Made::Table(version.about.clone()), kept);
+        }
     }
 
     /// Whether the table of here would take away, beside the recorded overrides, what a guard protects of the recorded one.
@@ -221,18 +231,38 @@ impl Commit {
             recorded.known.add(version);
         }
         recorded.known.file = own.file.or(recorded.known.file);
-        if further > 0 {
+        let renumbered = (further > 0).then(|| {
             let Version { about, text, table } = &*current.version;
             let about = About { version: about.version + further, ..about.clone() };
-            let version = Version { about, text: text.clone(), table: table.clone() };
-            self.publisher.adopt(&[Step::Table(Arc::new(version))]);
-        }
+            Arc::new(Version { about, text: text.clone(), table: table.clone() })
+        });
+        let steps: Vec<Step> = renumbered.iter().cloned().map(Step::Table).collect();
+        self.publisher.adopt(&steps);
         *self.known.lock() = recorded.known;
         self.keys = recorded.keys.with(&self.keys);
+        if let Some(version) = renumbered {
+            self.announce_own(Made::Table(version.about.clone()), None);
+        }
+    }
+
+    /// Tells whoever listens what is in force since the state was opened, and where the journal has it.
+    fn announce_own(&self, made: Made, kept: Option<Stamp>) {
+        let current = self.publisher.snapshot();
+        let (version, overlay) = (current.version.about.version, current.overlay.number);
+        let (author, reason) = (OWN_NAME.to_owned(), OPENED.to_owned());
+        self.announce(&Arc::new(Done { made, author, reason, version, overlay, kept }));
     }
 
     /// A line that nobody ordered.
     fn own_line(&self, change: Recorded) -> Unwritten {
         Unwritten::own(change, OPENED, self.publisher.clock().wall()).late()
     }
+}
+
+/// What is overridden otherwise once another overlay is in force.
+fn different(before: &Overlay, after: &Overlay) -> Vec<Change> {
+    let ended = before.saved().overrides.into_iter().filter(|change| after.of(&change.target).is_empty());
+    let ended = ended.map(|Change { target, .. }| Change { target, overrides: Overrides::NONE });
+    let set = after.saved().overrides.into_iter();
+    ended.chain(set.filter(|change| *before.of(&change.target) != change.overrides)).collect()
 }
