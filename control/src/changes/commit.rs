@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::hold::Holds;
 use super::keeper::{Keeper, Keeping, NotWritten};
 use super::keys::Keys;
 use super::known::{KnownVersion, SharedKnown, Text};
@@ -31,6 +32,7 @@ pub(super) struct Commit {
     pub(super) events: broadcast::Sender<Arc<Done>>,
     pub(super) readers: Arc<OnceLock<Readers>>,
     pub(super) keys: Keys,
+    pub(super) holds: Holds,
 }
 
 /// An order that stands, and who waits for it.
@@ -67,8 +69,10 @@ impl Commit {
     /// The longest that it waits for an order.
     fn pause(&self) -> Duration {
         match &self.keeper.keeping {
-            Keeping::Broken(broken) => broken.retry.left(self.publisher.clock().now()).min(TRY_AGAIN),
-            Keeping::Journal(..) | Keeping::Nowhere => TRY_AGAIN,
+            Keeping::Broken(broken) if !self.holds.are_any() => {
+                broken.retry.left(self.publisher.clock().now()).min(TRY_AGAIN)
+            }
+            Keeping::Broken(_) | Keeping::Journal(..) | Keeping::Nowhere => TRY_AGAIN,
         }
     }
 

@@ -15,6 +15,7 @@
 //! Left out: who may order what (`access`), and how orders are spelled (`admin`).
 
 mod commit;
+mod hold;
 mod keeper;
 mod keeps;
 mod keys;
@@ -36,6 +37,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{broadcast, oneshot};
 
+pub(crate) use hold::Hold;
 pub use keeps::Keeps;
 pub use known::{Known, KnownVersion};
 pub use order::{Done, Key, Made, Order, Refused, What};
@@ -48,6 +50,7 @@ use crate::journal::{History, TextReader};
 use crate::publisher::{Publisher, Step};
 use crate::share::Samples;
 use commit::Commit;
+use hold::Holds;
 use keeper::{Keeper, Keeping};
 use known::SharedKnown;
 use restore::Boot;
@@ -69,6 +72,7 @@ pub struct Changes {
     events: broadcast::Sender<Arc<Done>>,
     readers: Arc<OnceLock<Readers>>,
     keeps: Keeps,
+    holds: Holds,
 }
 
 /// What was written, for whoever reads it; there once the state could be opened.
@@ -107,10 +111,11 @@ impl Changes {
             events: events.clone(),
             readers: readers.clone(),
             keeps: Keeps::new(!matches!(keeping, Keeping::Nowhere)),
+            holds: Holds::default(),
         };
         let keeper = Keeper::new(keeping, changes.keeps.clone(), changes.known.clone(), first);
-        let commit =
-            Commit { publisher, keeper, known: changes.known.clone(), events, readers, keys: boot.keys };
+        let (known, holds) = (changes.known.clone(), changes.holds.clone());
+        let commit = Commit { publisher, keeper, known, events, readers, keys: boot.keys, holds };
         let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commit.run(&jobs)));
             if ended.is_err() {
@@ -173,6 +178,11 @@ impl Changes {
     #[must_use]
     pub fn history(&self) -> Option<&History<Line>> {
         self.readers.get().map(|readers| &readers.history)
+    }
+
+    /// Keeps a state that could not be opened from being opened, as long as it lives.
+    pub(crate) fn hold(&self) -> Hold {
+        self.holds.hold()
     }
 
     /// Whether changes are being kept.

@@ -11,7 +11,8 @@
 //! count any more, and what is in force is written behind it, so that the next start finds the same.
 //!
 //! Version numbers go on behind the recorded ones, so that no number means two tables in one journal. Whoever listens is
-//! told of what is in force since, as of any change: who takes a change back has to know what was there before it.
+//! told of what is in force since, as of any change: who takes a change back has to know what was there before it. While a
+//! change is watched, all this waits (`hold`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::snapshot::Snapshot;
 use crate::version::{About, Version};
 
 /// After a state could not be opened. Doubled each time, as trying costs little and a handover takes seconds.
-const FIRST_PAUSE: Span = Span::from_secs(1);
+pub(super) const FIRST_PAUSE: Span = Span::from_secs(1);
 const LONGEST_PAUSE: Span = Span::from_secs(15);
 /// The reason of what nobody ordered then.
 const OPENED: &str = "what is in force when the state could be opened";
@@ -83,10 +84,10 @@ pub(super) fn open(folder: &Path) -> (Result<Keeping, String>, Option<Boot>) {
 }
 
 impl Commit {
-    /// Opens the state, if it could not be opened so far, it is time, and it can be by now.
+    /// Opens the state, if it could not be opened so far, nothing keeps it from that, it is time, and it can be by now.
     pub(super) fn reopen(&mut self) {
         let Keeping::Broken(broken) = &mut self.keeper.keeping else { return };
-        if !broken.retry.is_due(self.publisher.clock().now()) {
+        if self.holds.are_any() || !broken.retry.is_due(self.publisher.clock().now()) {
             return;
         }
         let folder = broken.folder.display().to_string();

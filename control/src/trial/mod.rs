@@ -7,7 +7,7 @@
 //! end     passed | inconclusive | superseded | ended by somebody | rolled back, as a new change whose reason is the evidence
 //! ```
 //! A trial lives in this process alone. A restart ends it and leaves the change in force; what has begun and how it ended is in
-//! the audit.
+//! the audit. A state that could not be opened is not opened while one runs, as that would end it, too.
 //!
 //! Left out: counting requests ([`crate::traffic`] says who does), and making changes, which is ordered as by anybody.
 
@@ -33,7 +33,7 @@ pub use guard::{Guard, Limit, NoGuard, Percent};
 pub use report::{Trial, TrialState, Tried};
 pub use tally::TrialCounts;
 
-use crate::changes::{Changes, Done, Key, Made, Order, Refused, What};
+use crate::changes::{Changes, Done, Hold, Key, Made, Order, Refused, What};
 use crate::publisher::Publisher;
 use crate::traffic::Traffic;
 use recorder::Recorder;
@@ -159,12 +159,14 @@ impl Trials {
         let now = self.publisher.clock().now();
         self.look(now).await;
         let seat = self.take_seat(key.clone())?;
+        // From before the change is made, or its version might be another before anybody watches.
+        let hold = self.changes.hold();
         let mut others = self.changes.events();
         let seen = self.publisher.snapshot();
         let role = order.role.clone();
         let done = self.changes.submit(order).await.map_err(NotWatched::Refused)?;
         let Some(way_back) = WayBack::of(&done, &seen, &mut others) else { return Ok((done, None)) };
-        let trial = self.begin(way_back, watch, &done, key, self.publisher.clock().now());
+        let trial = self.begin(way_back, watch, &done, key, hold);
         drop(seat);
         self.note(&trial, &done.author, &role, &done.reason).await;
         Ok((done, Some(trial)))
@@ -290,7 +292,8 @@ impl Trials {
         Ok(Seat(self))
     }
 
-    fn begin(&self, way_back: WayBack, watch: Watch, done: &Done, key: Option<Key>, now: Moment) -> Trial {
+    fn begin(&self, way_back: WayBack, watch: Watch, done: &Done, key: Option<Key>, hold: Hold) -> Trial {
+        let now = self.publisher.clock().now();
         let mut inner = self.lock();
         inner.recorder.read(&*self.traffic, now);
         let before = inner.recorder.baseline();
@@ -312,7 +315,8 @@ impl Trials {
             note: ENDS.to_owned(),
         };
         tracing::info!(watch = trial.number, of = %trial.of, lasts = %trial.lasts, "watch begun");
-        inner.running = Some(Running::new(trial.clone(), way_back, key, before, now));
+        let hold = Some(hold).filter(|_| way_back.names_version());
+        inner.running = Some(Running::new(trial.clone(), way_back, key, before, now, hold));
         self.counts.begin();
         trial
     }

@@ -8,7 +8,7 @@ use super::guard::{Compared, Guard};
 use super::recorder::Totals;
 use super::report::{Trial, TrialState};
 use super::way_back::WayBack;
-use crate::changes::Key;
+use crate::changes::{Hold, Key};
 use crate::snapshot::Snapshot;
 use crate::traffic::Answers;
 
@@ -35,6 +35,8 @@ pub(super) struct Running {
     judged_at: Moment,
     /// What was proved first, if every look since has proved the same.
     proved: Option<Proved>,
+    /// Its version keeps its number.
+    _hold: Option<Hold>,
 }
 
 /// That a guard was passed, and by when.
@@ -69,6 +71,7 @@ impl Running {
         key: Option<Key>,
         before: Totals,
         now: Moment,
+        hold: Option<Hold>,
     ) -> Self {
         let limit = now + trial.lasts;
         let ends = way_back.ends().map_or(limit, |ends| ends.min(limit));
@@ -84,6 +87,7 @@ impl Running {
             judged_at: now,
             proved: None,
             trial,
+            _hold: hold,
         }
     }
 

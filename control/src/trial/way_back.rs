@@ -79,6 +79,11 @@ impl WayBack {
         }
     }
 
+    /// Whether it is known by the number of a table version. A drill runs on under any.
+    pub(super) const fn names_version(&self) -> bool {
+        !matches!(self, Self::Drill(_))
+    }
+
     /// When it ends by itself.
     pub(super) fn ends(&self) -> Option<Moment> {
         match self {

@@ -1,9 +1,12 @@
 //! What a start finds: a file that was changed meanwhile, a state that cannot be opened and can be later.
 
 use super::*;
+use crate::changes::opening::FIRST_PAUSE;
 use crate::events::Heard;
 use crate::journal::Entry;
 use crate::log_level::{Level, LevelDraft};
+use crate::traffic::{Answers, Traffic};
+use crate::trial::{Guard, Trials, Watch};
 
 /// Without the other two.
 fn only_us() -> String {
@@ -124,6 +127,62 @@ fn what_was_changed_here_meanwhile_stays_and_nothing_comes_back_beside_it() {
     edge.stop();
     let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
     expect(&edge);
+    edge.stop();
+}
+
+/// Nobody asks anything.
+struct Silence;
+
+impl Traffic for Silence {
+    fn tell(&self, _: &mut dyn FnMut(&str, &str, &Answers)) {}
+}
+
+/// Trials of an edge that can be stopped once they are dropped; and the number of the first, of such a change.
+fn watched(edge: &Edge, order: Order) -> (Trials, u64) {
+    let Started { publisher, changes, .. } = &edge.started;
+    let trials = Trials::new(changes.clone(), publisher.clone(), Arc::new(Silence));
+    let watch = Watch { lasts: Span::from_secs(600), guards: Guard::USUAL.to_vec() };
+    let (_, trial) = edge.runtime.block_on(trials.make(Order { volatile: true, ..order }, watch)).unwrap();
+    (trials, trial.unwrap().number)
+}
+
+#[test]
+fn a_watch_is_not_over_because_the_state_could_be_opened() {
+    let (_folder, former, edge) = handover(TABLE);
+    let (trials, watch) = watched(&edge, weight("us", 5));
+    former.stop();
+    let clock = *edge.started.publisher.clock();
+    let due = clock.now() + FIRST_PAUSE;
+    until("it is time to try again", || clock.now() > due);
+    // The thread looks after the state before it looks at an order.
+    edge.submit(Order { volatile: true, ..weight("ap", 5) }).unwrap();
+    edge.runtime.block_on(trials.look(clock.now()));
+    assert_eq!((edge.keeps(), edge.version()), (Some(false), 1));
+    assert!(trials.list().0.is_some());
+    edge.runtime.block_on(trials.end(watch, "ada", "admin", "enough")).unwrap();
+    edge.is_kept();
+    assert_eq!((edge.version(), edge.weight("us"), edge.weight("ap")), (3, Some(5), Some(5)));
+    drop(trials);
+    edge.stop();
+}
+
+#[test]
+fn a_drill_that_is_watched_keeps_no_state_from_being_opened() {
+    let (_folder, former, edge) = handover(TABLE);
+    let drill = DrillDraft {
+        region: "eu".into(),
+        percent: 10.0,
+        lasts: Span::from_secs(600),
+        author: "ada".into(),
+        reason: "a test".into(),
+    };
+    let (trials, _) = watched(&edge, order(What::Drill(drill)));
+    former.stop();
+    edge.is_kept();
+    edge.runtime.block_on(trials.look(edge.started.publisher.clock().now()));
+    assert_eq!(edge.version(), 3);
+    assert!(trials.list().0.is_some(), "it is under watch still");
+    drop(trials);
     edge.stop();
 }
 
