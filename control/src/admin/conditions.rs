@@ -173,7 +173,8 @@ impl IntoParams for Conditions {
             query("dry_run", "Tell what it would do, and do nothing.", flag()),
             query(
                 "force",
-                "Do it although a guard refuses, while this version of the table is in force, and this overlay if one is named.",
+                "Do it although a guard refuses, while this version of the table is in force, and this overlay if one is named; \
+                 an overlay's number may come again after a restart.",
                 text(r"^[0-9]{1,19}(\.[0-9]{1,19})?$"),
             ),
             query("shares", "Tell what part of the traffic is predicted for the region afterwards.", flag()),
@@ -190,7 +191,8 @@ impl IntoParams for Conditions {
             query("volatile", "Do it although it cannot be kept: a restart forgets it.", flag()),
             field(
                 "If-Match",
-                "Only while this version of the table is in force, under the overrides of this overlay if one is named.",
+                "Only while this version of the table is in force, under the overrides of this overlay if one is named; its \
+                 number may come again after a restart.",
                 text(r#"^"[0-9]{1,19}(\.[0-9]{1,19})?"$"#),
             ),
             field(
