@@ -8,6 +8,7 @@ use control::layers::Placement;
 use steer::Span;
 use steer::effective::Forced;
 
+use super::ago::ago;
 use super::conditions::ConditionArgs;
 use super::look::{LookArgs, look};
 use super::overriding::{ChangeArgs, TargetArgs};
@@ -79,28 +80,7 @@ fn row(placement: &Placement) -> Vec<String> {
     ]
 }
 
-/// A time in the unit that a person would take.
-fn ago(ms: f64) -> String {
-    const UNITS: [(&str, f64); 4] =
-        [("d", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), ("s", 1000.0)];
-    match UNITS.iter().find(|(_, length)| ms >= *length) {
-        Some((unit, length)) => format!("{:.0} {unit}", (ms / length).floor()),
-        None => format!("{ms:.0} ms"),
-    }
-}
-
 fn parse_forced(text: &str) -> Result<Forced, String> {
     let found = [Forced::Up, Forced::Down].into_iter().find(|health| health.as_str() == text);
     found.ok_or_else(|| "a health is up or down".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ago;
-
-    #[test]
-    fn times_are_in_the_unit_that_fits() {
-        let told = [12.4, 999.0, 61_500.0, 7_300_000.0, 200_000_000.0].map(ago);
-        assert_eq!(told, ["12 ms", "999 ms", "1 min", "2 h", "2 d"]);
-    }
 }

@@ -5,8 +5,10 @@
 //! the terminal and cannot move its cursor (`sheet`, `terminal`); how it ends, a script can tell (`exit`).
 
 mod admin;
+mod ago;
 mod audit;
 mod call;
+mod changed;
 mod check;
 mod completions;
 mod conditions;
