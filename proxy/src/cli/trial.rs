@@ -24,7 +24,7 @@ const MOST_UNANSWERED: u32 = 10;
 const POLLS_PER_LINE: u32 = 5;
 
 /// Whether a change is watched.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct WatchArgs {
     /// Watch it for this time, wait for the end, and take it back if it does harm: 5s to 1h
     #[arg(long, value_name = "TIME")]
