@@ -15,9 +15,11 @@ mod conditions;
 mod confirm;
 mod door;
 mod drill;
+mod events;
 mod exit;
 mod explain;
 mod geo;
+mod happened;
 mod health;
 mod log_level;
 mod look;
@@ -34,6 +36,7 @@ mod regions;
 mod routes;
 mod run;
 mod sheet;
+mod stream;
 mod supervisor;
 mod tables;
 mod terminal;
@@ -105,6 +108,8 @@ enum Command {
     Tables(TablesArgs),
     /// Show who changed what, when and why; or verify that nobody changed that
     Audit(audit::AuditArgs),
+    /// Tell what happens, while it happens, until Ctrl-C: changes, health, what ends by itself
+    Events(events::EventsArgs),
     /// Show how much the log says, or have it say more for a while
     LogLevel(log_level::LogLevelArgs),
     /// Say where an address is taken to be, and who said so
@@ -286,6 +291,7 @@ pub fn main() -> ExitCode {
         Command::Watches(args) => watches::watches(&args),
         Command::Tables(args) => tables::tables(&args),
         Command::Audit(args) => audit::audit(&args),
+        Command::Events(args) => events::events(&args),
         Command::LogLevel(args) => log_level::log_level(&args),
         Command::Geo(args) => geo::geo(&args),
         Command::Version(args) => version::version(&args),
