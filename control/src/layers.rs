@@ -30,6 +30,20 @@ pub enum Layer {
     Observed,
 }
 
+impl Layer {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Override => "override",
+            Self::RegionTable => "region-table",
+            Self::RegionOverride => "region-override",
+            Self::Observed => "observed",
+        }
+    }
+}
+
 /// What the table says of a region or placement.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Configured {

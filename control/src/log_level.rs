@@ -202,7 +202,11 @@ mod tests {
         levels.put(&second, second.ends);
         assert_eq!(levels.set_by_somebody(), None, "it is over");
         levels.put(&first, second.ends);
-        assert_eq!(levels.set_by_somebody(), None, "what replaced it is over, and it is replaced all the same");
+        assert_eq!(
+            levels.set_by_somebody(),
+            None,
+            "what replaced it is over, and it is replaced all the same"
+        );
         assert_eq!(*said.lock().unwrap(), [Level::Debug, Level::Warn, Level::Info]);
     }
 

@@ -35,7 +35,9 @@ mod tests {
     #[test]
     fn what_could_deceive_its_reader_is_no_reason() {
         let longest = ["y", "ü", "\u{1f680}"].map(|character| character.repeat(MAX_REASON_CHARACTERS));
-        for reason in ["new region", "größer & schneller \u{1f680}", "x", &longest[0], &longest[1], &longest[2]] {
+        for reason in
+            ["new region", "größer & schneller \u{1f680}", "x", &longest[0], &longest[1], &longest[2]]
+        {
             assert_eq!(reason_problem(reason), None, "{reason}");
         }
         for reason in [

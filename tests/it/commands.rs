@@ -1,7 +1,6 @@
 //! The command line against a running edge: every command, how it ends, and how it is shown.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -78,19 +77,17 @@ async fn the_audit_is_shown_followed_and_verified() {
     let audit = operator.json(&["audit", "--last", "1"]);
     assert_eq!(audit["changes"].as_array().map(Vec::len), Some(1), "{audit}");
 
-    let mut follower = operator.command(&["audit", "--follow", "--last", "1"]);
-    let mut follower = follower.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
+    let mut follower = operator.follow(&["audit", "--follow", "--last", "1"]);
+    let first = follower.next();
     assert!(first.contains("app/far: state standby: test"), "{first}");
     operator.change(&["weight", "near", "60"]);
-    let second = lines.next().unwrap().unwrap();
+    let second = follower.next();
     assert!(second.contains("near: weight 60: test"), "{second}");
-    // Nobody reads any more: with the next line it ends by itself.
-    drop(lines);
+    // Nobody reads any more: it ends by itself as soon as it has something to say.
+    follower.turn_away();
     until("it has ended", async || {
         operator.change(&["weight", "near", "70"]);
-        follower.try_wait().unwrap().is_some()
+        follower.is_over()
     })
     .await;
 
@@ -179,22 +176,19 @@ async fn tables_are_given_to_programs_as_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_looked_again_until_somebody_has_seen_enough() {
     let (_origins, edge, operator) = near_and_far().await;
-    let mut command = operator.command(&["regions", "--watch", "200ms", "-o", "json"]);
-    let mut watcher = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
+    let mut watcher = operator.follow(&["regions", "--watch", "200ms", "-o", "json"]);
     for weight in ["100", "70"] {
         operator.change(&["weight", "near", weight]);
         let weight: u64 = weight.parse().unwrap();
         // Bounded: it is in force already, and lines from before are few.
-        let seen = lines.by_ref().take(100).any(|line| {
-            let answer: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let seen = (0..100).any(|_| {
+            let answer: Value = serde_json::from_str(&watcher.next()).unwrap();
             answer["regions"][0]["effective"]["weight"] == weight
         });
         assert!(seen, "{weight}");
     }
-    drop(lines);
-    until("it has ended", async || watcher.try_wait().unwrap().is_some()).await;
-    assert_eq!(watcher.wait().unwrap().code(), Some(0));
+    watcher.turn_away();
+    assert_eq!(watcher.ended().await, Some(0));
 
     let mut terminal = Terminal::of(60, 8);
     terminal.run(operator.command(&["overrides", "--watch"]));
@@ -275,16 +269,6 @@ async fn sixty_columns_are_enough() {
         answer["regions"].as_array().unwrap().iter().all(|region| region["observed"]["measured"] == true)
     })
     .await;
-    let in_sixty = |args: &[&str]| {
-        let output = operator.command(args).env("COLUMNS", "60").output().unwrap();
-        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        for line in text.lines() {
-            // What has no spaces is not broken, so that it can be copied.
-            let is_one_word = !line.trim().contains(' ');
-            assert!(line.chars().count() <= 60 || is_one_word, "{args:?}: {line:?}");
-        }
-        text
-    };
     let mut all = String::new();
     for args in [
         &["regions"][..],
@@ -293,12 +277,12 @@ async fn sixty_columns_are_enough() {
         &["weight", "far", "25", "--reason", "x", "--dry-run"],
         &["state", "far", "off", "--reason", "x"],
     ] {
-        all += &format!("$ nearside {}\n{}\n\n", args.join(" "), without_numbers(&in_sixty(args)));
+        all += &format!("$ nearside {}\n{}\n\n", args.join(" "), without_numbers(&operator.within(60, args)));
     }
     insta::assert_snapshot!("sixty_columns", all);
     // These name files, whose folder is another one each time.
     for args in [&["tables"][..], &["audit"], &["explain", "--ip", "81.2.69.142"]] {
-        let _ = in_sixty(args);
+        let _ = operator.within(60, args);
     }
 }
 

@@ -1,10 +1,12 @@
 //! Somebody who types commands for an edge, for the tests of commands.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
-use testkit::{Edge, EdgeBuilder, Origin, table_with};
+use testkit::{Edge, EdgeBuilder, Origin, PATIENCE, table_with, until};
 
 use crate::NEARSIDE;
 
@@ -61,6 +63,91 @@ impl Operator {
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let said = self.well(&[args, &["-o", "json"]].concat());
         serde_json::from_str(&said).unwrap()
+    }
+
+    /// What a command says where there are so many columns, which is not wider.
+    pub(crate) fn within(&self, columns: usize, args: &[&str]) -> String {
+        let output = self.command(args).env("COLUMNS", columns.to_string()).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        for line in text.lines() {
+            // What has no spaces is not broken, so that it can be copied.
+            let is_one_word = !line.trim().contains(' ');
+            assert!(line.chars().count() <= columns || is_one_word, "{args:?}: {line:?}");
+        }
+        text
+    }
+
+    /// Begins a command that goes on.
+    pub(crate) fn follow(&self, args: &[&str]) -> Follower {
+        Follower::of(self.command(args))
+    }
+}
+
+/// A command that goes on, and what it says meanwhile. Dropped, it is killed.
+pub(crate) struct Follower {
+    child: Child,
+    lines: Option<Receiver<String>>,
+}
+
+impl Follower {
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in said.lines().map_while(Result::ok) {
+                // Nobody reads any more: with this the pipe is closed.
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines: Some(lines) }
+    }
+
+    /// The next line.
+    pub(crate) fn next(&mut self) -> String {
+        let lines = self.lines.as_ref().expect("it is listened");
+        lines.recv_timeout(PATIENCE).expect("another line within the patience of a test")
+    }
+
+    /// The next line that has this in it.
+    pub(crate) fn next_with(&mut self, text: &str) -> String {
+        loop {
+            let line = self.next();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Reads no more.
+    pub(crate) fn turn_away(&mut self) {
+        self.lines = None;
+    }
+
+    /// Sends it Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end; the exit code.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        until("the command has ended", async || self.is_over()).await;
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -226,7 +226,12 @@ mod tests {
 
     fn caller(role: Role, regions: Option<&[&str]>) -> Caller {
         let regions = regions.map(|regions| regions.iter().map(ToString::to_string).collect::<Vec<_>>());
-        Caller { name: "ann".to_owned(), role, scope: Scope::of(regions.as_deref()), how: How::Token([0; 32]) }
+        Caller {
+            name: "ann".to_owned(),
+            role,
+            scope: Scope::of(regions.as_deref()),
+            how: How::Token([0; 32]),
+        }
     }
 
     #[test]

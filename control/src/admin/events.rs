@@ -83,10 +83,15 @@ pub(super) async fn listen(
 }
 
 fn last_heard(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
-    field(headers, LAST_EVENT_ID, |id| id.parse().ok(), || {
-        let detail = "it is the id of the event that was heard last, and there is one";
-        Problem::field("bad-event", "Last-Event-ID", detail, json!("Last-Event-ID: 19ac2f0b7d1.812"))
-    })
+    field(
+        headers,
+        LAST_EVENT_ID,
+        |id| id.parse().ok(),
+        || {
+            let detail = "it is the id of the event that was heard last, and there is one";
+            Problem::field("bad-event", "Last-Event-ID", detail, json!("Last-Event-ID: 19ac2f0b7d1.812"))
+        },
+    )
 }
 
 /// What a listener is told, one after the other.

@@ -87,14 +87,7 @@ impl Broken {
 impl Keeper {
     /// `first` is in force already, and not written.
     pub(super) fn new(keeping: Keeping, keeps: Keeps, known: SharedKnown, first: Vec<Unwritten>) -> Self {
-        Self {
-            keeping,
-            late: first.into(),
-            keeps,
-            known,
-            put: 0,
-            no_checkpoint_before: Moment::default(),
-        }
+        Self { keeping, late: first.into(), keeps, known, put: 0, no_checkpoint_before: Moment::default() }
     }
 
     /// Writes what is late, and then `new`. The places of the new ones.

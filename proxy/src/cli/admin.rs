@@ -1,23 +1,28 @@
 //! A client of the admin API.
 //!
 //! A call ends: after ten seconds, or a minute for a table. What is made only once however often it is sent is sent a second time
-//! when the connection breaks before an answer; nothing else is.
+//! when the connection breaks before an answer; nothing else is. Events come until the connection breaks ([`Stream`]).
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bytes::Bytes;
 use control::access::Token;
 use control::document::Finding;
-use http::{Method, Request, StatusCode, header};
+use control::events::EventId;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
 
 use super::call::Call;
 use super::door::Door;
 use super::exit::Exit;
+use super::stream::Stream;
 use super::{AdminArgs, complain, configuration};
 
 /// The longest answer that is read, in bytes: all regions of the largest table take a twentieth of it.
@@ -80,6 +85,15 @@ impl Failure {
     /// Something is not as the call expects.
     pub(super) const fn is_moved(&self) -> bool {
         matches!(self, Self::Refused(StatusCode::PRECONDITION_FAILED, _))
+    }
+
+    /// It will not be otherwise if it is asked again.
+    pub(super) const fn is_final(&self) -> bool {
+        let may_pass = matches!(
+            self,
+            Self::Unreachable(_) | Self::Unanswered(_) | Self::Refused(StatusCode::SERVICE_UNAVAILABLE, _)
+        );
+        !may_pass
     }
 
     /// Says it, and that the command has failed.
@@ -153,13 +167,9 @@ impl Api {
                 "{problem}; whether it was made is not known: look before you do it again (nearside audit)"
             )),
         };
-        let too_late = || {
-            let (host, patience) = (&self.door.host, call.patience.as_secs());
-            Failure::Unanswered(format!("no answer from {host} within {patience} s"))
-        };
         let once = async || {
             let answer = Box::pin(tokio::time::timeout(call.patience, self.attempt(call))).await;
-            answer.map_err(|_| too_late())
+            answer.map_err(|_| self.too_late(call.patience))
         };
         let answer = match once().await {
             Ok(Err(Failure::Unanswered(_))) if call.key.is_some() => match once().await.flatten() {
@@ -178,30 +188,69 @@ impl Api {
     }
 
     async fn attempt(&self, call: &Call) -> Result<String, Failure> {
-        let host = &self.door.host;
+        let (response, _connection) = self.send(self.request(call)?).await?;
+        let (status, text) = self.read(response).await?;
+        if status == StatusCode::OK { Ok(text) } else { Err(self.refusal(status, &text)) }
+    }
+
+    /// Listens to what happens; after an event that was heard before, if there is one.
+    pub(super) async fn listen(&self, after: Option<EventId>) -> Result<Stream, Failure> {
+        let call = Call::get("/v1/events");
+        let mut request = self.request(&call)?;
+        let after = after.and_then(|after| HeaderValue::try_from(after.to_string()).ok());
+        if let Some(after) = after {
+            request.headers_mut().insert("last-event-id", after);
+        }
+        let begun = Box::pin(tokio::time::timeout(call.patience, self.send(request))).await;
+        let (response, connection) = begun.map_err(|_| self.too_late(call.patience))??;
+        if response.status() == StatusCode::OK {
+            return Ok(Stream::new(response.into_body(), connection));
+        }
+        let answer = tokio::time::timeout(call.patience, self.read(response)).await;
+        let (status, text) = answer.map_err(|_| self.too_late(call.patience))??;
+        Err(self.refusal(status, &text))
+    }
+
+    /// An answer that has begun, and the connection that it comes over.
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, JoinSet<hyper::Result<()>>), Failure> {
         let unreachable = |error: &dyn std::fmt::Display| {
+            let host = &self.door.host;
             Failure::Unreachable(format!("no edge answers at {host}: {error}; is it running?"))
         };
-        let broken = |error: &dyn std::fmt::Display| {
-            Failure::Unanswered(format!("{host} broke off before its answer: {error}"))
-        };
         let stream = self.door.connect().await.map_err(|error| unreachable(&error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| unreachable(&error))?;
-        let driver = tokio::spawn(connection);
-        let response = sender.send_request(self.request(call)?).await.map_err(|error| broken(&error))?;
+        let mut connection = JoinSet::new();
+        connection.spawn(driver);
+        let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+        Ok((response, connection))
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<(StatusCode, String), Failure> {
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        driver.abort();
-        let text = String::from_utf8_lossy(&body.map_err(|error| broken(&error))?.to_bytes()).into_owned();
-        if status == StatusCode::OK {
-            return Ok(text);
+        let body = body.map_err(|error| self.broken(&error))?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    fn refusal(&self, status: StatusCode, text: &str) -> Failure {
+        match serde_json::from_str(text) {
+            Ok(problem) => Failure::Refused(status, Box::new(problem)),
+            Err(_) => Failure::Garbled(format!("{} answered {status}: {text}", self.door.host)),
         }
-        match serde_json::from_str(&text) {
-            Ok(problem) => Err(Failure::Refused(status, Box::new(problem))),
-            Err(_) => Err(Failure::Garbled(format!("{host} answered {status}: {text}"))),
-        }
+    }
+
+    fn broken(&self, error: &dyn std::fmt::Display) -> Failure {
+        Failure::Unanswered(format!("{} broke off before its answer: {error}", self.door.host))
+    }
+
+    fn too_late(&self, patience: Duration) -> Failure {
+        let (host, patience) = (&self.door.host, patience.as_secs());
+        Failure::Unanswered(format!("no answer from {host} within {patience} s"))
     }
 
     fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Failure> {

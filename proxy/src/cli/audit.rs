@@ -7,17 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use control::drill::Drill;
-use control::log_level::LevelSet;
-use control::overlay::{Change, Overridden, Overrides};
-use control::trial::Trial;
-use control::version::About;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::admin::Api;
 use super::call::Call;
+use super::changed::changed;
 use super::look::{LookArgs, look};
 use super::sheet::{columns, folded};
 use super::verify::{VerifyArgs, verify};
@@ -160,52 +156,21 @@ impl Line {
     }
 
     fn what(&self) -> String {
-        let what = match self.change.as_str() {
-            "table" => {
-                self.of("about").map(|about: About| format!("table {} from {}", about.version, about.source))
-            }
-            "file-read" => Some("the table's file was read, and nothing came of it".to_owned()),
-            "override" => {
-                Change::deserialize(Value::Object(self.more.clone())).ok().map(|change| overridden(&change))
-            }
-            "drill" => self.of("drill").map(|drill: Drill| {
-                format!("drill of {}: {} % until {:.0}", drill.region, drill.percent, drill.ends_at)
-            }),
-            "drill-end" => {
-                self.of("drill").map(|drill: Drill| format!("the drill of {} ended", drill.region))
-            }
-            "watch" => self.of("watch").map(|trial: Trial| format!("watch of {}: {}", trial.of, trial.state)),
-            "log-level" => self
-                .of("set")
-                .map(|set: LevelSet| format!("log level {} until {:.0}", set.level.as_str(), set.expires_at)),
-            _ => None,
+        let key = match self.change.as_str() {
+            "table" => "about",
+            "drill" | "drill-end" => "drill",
+            "log-level" => "set",
+            "watch" => "watch",
+            // What else there is to say stands beside it.
+            _ => "",
+        };
+        let what = match self.more.get(key) {
+            Some(what) => changed(&self.change, what),
+            None => changed(&self.change, &Value::Object(self.more.clone())),
         };
         let what = what.unwrap_or_else(|| self.change.clone());
         if self.late { format!("{what} (written late)") } else { what }
     }
-
-    fn of<T: for<'de> Deserialize<'de>>(&self, key: &str) -> Option<T> {
-        T::deserialize(self.more.get(key)?).ok()
-    }
-}
-
-/// All that is overridden of a target since.
-fn overridden(Change { target, overrides }: &Change) -> String {
-    let Overrides { weight, state, health } = overrides;
-    let told = [
-        weight.as_ref().map(|over| format!("weight {}{}", over.value, ramp(over))),
-        state.as_ref().map(|over| format!("state {}{}", over.value.as_str(), ramp(over))),
-        health.as_ref().map(|over| format!("health {}", over.value.as_str())),
-    ];
-    let told: Vec<String> = told.into_iter().flatten().collect();
-    match told.is_empty() {
-        true => format!("{target}: no override"),
-        false => format!("{target}: {}", told.join(", ")),
-    }
-}
-
-fn ramp<T>(over: &Overridden<T>) -> String {
-    over.ramp.as_ref().map_or_else(String::new, |ramp| format!(" over {}", ramp.over))
 }
 
 #[cfg(test)]
@@ -232,30 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_is_told_with_what_is_watched_and_how_it_stands() {
-        let trial = json!({
-            "number": 1, "of": {"kind": "table", "version": 2, "before": 1}, "author": "ann", "reason": "x", "guards": [],
-            "lasts": "1m", "since": "2026-03-01T03:00:00Z", "ends_at": "2026-03-01T03:01:00Z", "state": "rolled_back",
-            "evidence": [], "note": "",
-        });
-        let watch = line(&json!({"change": "watch", "watch": trial}));
-        assert_eq!(watch.what(), "watch of table version 2: rolled_back");
+    fn each_kind_of_change_is_told_from_where_its_line_has_it() {
         let set = json!({
             "level": "debug", "author": "ann", "reason": "x", "since": "2026-03-01T03:00:00Z", "expires_at": "2026-03-01T03:30:00Z",
         });
         let level = line(&json!({"change": "log-level", "set": set}));
         assert_eq!(level.what(), "log level debug until 2026-03-01T03:30:00Z");
-    }
-
-    #[test]
-    fn an_override_is_told_with_all_that_holds_since() {
-        let weight = json!({"value": 25, "author": "ann", "reason": "x", "since": "2026-03-01T03:00:00Z", "expires_at": null});
-        let change = |overrides: &Value| {
-            line(
-                &json!({"change": "override", "target": {"placement": {"pool": "app", "region": "eu"}}, "overrides": overrides}),
-            )
-        };
-        assert_eq!(change(&json!({"weight": weight})).what(), "app/eu: weight 25");
-        assert_eq!(change(&json!({})).what(), "app/eu: no override");
+        let target = json!({"placement": {"pool": "app", "region": "eu"}});
+        let over = line(&json!({"change": "override", "target": target, "overrides": {}}));
+        assert_eq!(over.what(), "app/eu: no override");
     }
 }

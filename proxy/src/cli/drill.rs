@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use control::admin::{Carried, Drilled, Fate};
 use control::drill::Drill;
+use control::trial::{Guard, NoGuard};
 use http::Method;
 use serde_json::json;
 use steer::Span;
@@ -14,6 +15,9 @@ use super::conditions::ConditionArgs;
 use super::look::{LookArgs, look};
 use super::sheet::folded;
 use super::{AdminArgs, terminal};
+
+/// Said instead of a guard by whoever wants none.
+const NO_GUARD: &str = "off";
 
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -44,6 +48,10 @@ struct BeginArgs {
     /// For how long, such as 5m; it ends by itself
     #[arg(long = "for", value_name = "TIME")]
     lasts: Span,
+    /// What ends it before its time: error_rate=+1% (so much more than before), p99=+50ms; several with commas; off for nothing
+    /// [default: a tenth of its clients fail, or one in a hundred of all]
+    #[arg(long, value_name = "GUARD", value_parser = parse_guards)]
+    guard: Option<String>,
     /// Why; shown to whoever looks later
     #[arg(long)]
     reason: String,
@@ -84,13 +92,26 @@ fn show(args: &LookArgs) -> ExitCode {
 }
 
 fn begin(args: &BeginArgs) -> ExitCode {
-    let BeginArgs { region, percent, lasts, reason, conditions, admin } = args;
-    let body = json!({ "region": region, "percent": percent, "for": lasts, "reason": reason });
+    let BeginArgs { region, percent, lasts, guard, reason, conditions, admin } = args;
+    let mut body = json!({ "region": region, "percent": percent, "for": lasts, "reason": reason });
+    if let Some(guard) = guard {
+        body["guard"] = json!(guard);
+    }
     let call = Call::change(Method::POST, "/v1/drill", body.to_string().into_bytes());
-    conditions.carry_out(admin, call, |Carried { shown: Drilled { drill }, fate: Fate { note, .. } }| {
-        let drill = drill.as_ref().map_or_else(|| "the drill is over".to_owned(), told);
-        format!("{drill}; in force, {note}")
-    })
+    conditions.carry_out(
+        admin,
+        call,
+        |Carried { shown: Drilled { drill }, fate: Fate { note, watch, .. } }| {
+            let drill = drill.as_ref().map_or_else(|| "the drill is over".to_owned(), told);
+            let guards: Vec<String> =
+                watch.iter().flat_map(|watch| &watch.guards).map(ToString::to_string).collect();
+            let watched = match guards.is_empty() {
+                true => "not watched".to_owned(),
+                false => format!("watched: {}", guards.join(", ")),
+            };
+            format!("{drill}; in force, {note}; {watched}")
+        },
+    )
 }
 
 fn end(args: &EndArgs) -> ExitCode {
@@ -103,6 +124,13 @@ fn end(args: &EndArgs) -> ExitCode {
 fn told(drill: &Drill) -> String {
     let Drill { region, percent, since, ends_at, .. } = drill;
     format!("{region} looks dead to {percent} % of the clients from {since:.0} until {ends_at:.0}")
+}
+
+fn parse_guards(text: &str) -> Result<String, NoGuard> {
+    match text {
+        NO_GUARD => Ok(text.to_owned()),
+        guards => Guard::list(guards).map(|_| guards.to_owned()),
+    }
 }
 
 fn parse_percent(text: &str) -> Result<f64, String> {

@@ -33,4 +33,4 @@ Exit codes:
   3  not confirmed: nobody said that it is meant
   4  refused by a guard, a condition or by what else is in force: it would take away too much, something changed
      meanwhile, another drill or watch runs
-  130  interrupted while a watch goes on";
+  130  interrupted; what was begun, such as a watch, goes on";

@@ -11,6 +11,7 @@ use control::publisher::{Draft, Publisher};
 
 use super::admin::{Api, Failure};
 use super::call::{Call, quoted};
+use super::geo::{coordinates, country};
 use super::sheet::{columns, folded};
 use super::{AdminArgs, Output, complain, configuration, say, say_json, terminal};
 use crate::locate::Locator;
@@ -181,15 +182,8 @@ fn tell(explanation: &Explanation) -> String {
         explanation.address.map_or_else(|| "address not kept".to_owned(), |address| address.to_string());
     lines.push(format!(
         "client    {address}  {}  {}  ({})",
-        place.country.map_or_else(|| "country unknown".to_owned(), |country| country.to_string()),
-        match (place.latitude, place.longitude) {
-            (Some(latitude), Some(longitude)) => {
-                let vague = if place.country_only { ", the centre of its population" } else { "" };
-                let radius = place.accuracy_km.map_or_else(String::new, |km| format!(" within {km:.0} km"));
-                format!("{latitude:.2}, {longitude:.2}{radius}{vague}")
-            }
-            _ => "place unknown".to_owned(),
-        },
+        country(place),
+        coordinates(place),
         place.source,
     ));
     if let Some(request) = &explanation.request {

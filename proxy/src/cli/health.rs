@@ -1,17 +1,18 @@
-//! `nearside health`: what is seen of every placement, and saying otherwise.
+//! `nearside health`: what this edge sees, of every placement and of itself, and saying otherwise.
 
 use std::process::ExitCode;
 
 use clap::Args;
-use control::admin::{Layer, Regions};
-use control::layers::Placement;
+use control::admin::{Health, Layer, PlacementHealth};
 use steer::Span;
 use steer::effective::Forced;
 
+use super::ago::ago;
 use super::conditions::ConditionArgs;
 use super::look::{LookArgs, look};
 use super::overriding::{ChangeArgs, TargetArgs};
-use super::sheet::columns;
+use super::sheet::{columns, folded};
+use super::terminal;
 
 #[derive(Args, Debug)]
 pub(super) struct HealthArgs {
@@ -47,12 +48,12 @@ pub(super) fn health(args: &HealthArgs) -> ExitCode {
             let change = ChangeArgs::new(reason.clone(), args.expires_in, conditions, admin);
             change.force_health(&target, args.health)
         }
-        _ => look(&args.look, "/v1/regions", |regions| table(regions, args)),
+        _ => look(&args.look, "/v1/health", |health| table(health, args)),
     }
 }
 
-fn table(regions: &Regions, args: &HealthArgs) -> String {
-    let placements = regions.regions.iter().flat_map(|region| &region.placements).filter(|placement| {
+fn table(health: &Health, args: &HealthArgs) -> String {
+    let placements = health.placements.iter().filter(|placement| {
         args.region.as_ref().is_none_or(|region| *region == placement.region)
             && args.pool.as_ref().is_none_or(|pool| *pool == placement.pool)
     });
@@ -60,47 +61,39 @@ fn table(regions: &Regions, args: &HealthArgs) -> String {
     if rows.is_empty() {
         return "The table has no such region or pool.".to_owned();
     }
-    columns(&["REGION", "POOL", "SEEN", "FOR", "COUNTS", "LAST ERROR"], rows)
+    let table = columns(&["REGION", "POOL", "SEEN", "FOR", "COUNTS", "LAST ERROR"], rows);
+    format!("{table}\n\n{}", folded(&terminal::one_line(&itself(health)), 0))
 }
 
-fn row(placement: &Placement) -> Vec<String> {
-    let observed = &placement.observed;
-    let is_forced = placement.effective.health_by != Layer::Observed;
+fn row(placement: &PlacementHealth) -> Vec<String> {
+    let is_forced = placement.health_by != Layer::Observed;
+    let error = placement.last_error.as_ref();
     vec![
         placement.region.clone(),
         placement.pool.clone(),
-        observed.health.clone(),
-        observed.for_ms.map_or_else(|| "-".to_owned(), ago),
-        format!("{}{}", placement.effective.health, if is_forced { " (forced)" } else { "" }),
-        observed
-            .last_error
-            .as_ref()
-            .map_or_else(String::new, |error| format!("{}, {} ago", error.what, ago(error.ago_ms))),
+        placement.observed.clone(),
+        placement.for_ms.map_or_else(|| "-".to_owned(), ago),
+        format!("{}{}", placement.health, if is_forced { " (forced)" } else { "" }),
+        error.map_or_else(String::new, |error| format!("{}, {} ago", error.what, ago(error.ago_ms))),
     ]
 }
 
-/// A time in the unit that a person would take.
-fn ago(ms: f64) -> String {
-    const UNITS: [(&str, f64); 4] =
-        [("d", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), ("s", 1000.0)];
-    match UNITS.iter().find(|(_, length)| ms >= *length) {
-        Some((unit, length)) => format!("{:.0} {unit}", (ms / length).floor()),
-        None => format!("{ms:.0} ms"),
+/// How the edge itself is.
+fn itself(health: &Health) -> String {
+    let closed: Vec<&str> =
+        health.gates.iter().filter(|gate| !gate.open).map(|gate| gate.name.as_str()).collect();
+    let ready = match health.ready {
+        true => "This edge is ready.".to_owned(),
+        false => format!("This edge is not ready, for want of: {}.", closed.join(", ")),
+    };
+    let silence = health.uplink.silent_for_ms.map_or_else(String::new, |ms| format!(" for {}", ago(ms)));
+    match health.uplink.suspected {
+        true => format!("{ready} Nothing at all has answered it{silence}, so nobody's health changes."),
+        false => ready,
     }
 }
 
 fn parse_forced(text: &str) -> Result<Forced, String> {
     let found = [Forced::Up, Forced::Down].into_iter().find(|health| health.as_str() == text);
     found.ok_or_else(|| "a health is up or down".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ago;
-
-    #[test]
-    fn times_are_in_the_unit_that_fits() {
-        let told = [12.4, 999.0, 61_500.0, 7_300_000.0, 200_000_000.0].map(ago);
-        assert_eq!(told, ["12 ms", "999 ms", "1 min", "2 h", "2 d"]);
-    }
 }

@@ -5,32 +5,46 @@
 //! the terminal and cannot move its cursor (`sheet`, `terminal`); how it ends, a script can tell (`exit`).
 
 mod admin;
+mod ago;
 mod audit;
 mod call;
+mod changed;
 mod check;
 mod completions;
 mod conditions;
 mod confirm;
 mod door;
 mod drill;
+mod events;
 mod exit;
 mod explain;
+mod geo;
+mod happened;
 mod health;
+mod log_level;
 mod look;
+mod origins;
 mod overrides;
 mod overriding;
+mod pages;
+mod placements;
+mod pools;
 mod preview;
 mod ready;
 mod reference;
 mod regions;
+mod routes;
 mod run;
 mod sheet;
+mod stream;
 mod supervisor;
 mod tables;
 mod terminal;
 mod token;
 mod trial;
 mod verify;
+mod version;
+mod watches;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -66,9 +80,15 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Say where a client's request would go, and why not elsewhere; or why a request of the past went where it went
     Explain(explain::ExplainArgs),
-    /// Show every region: configured, overridden, observed, and its predicted share of the traffic
-    Regions(LookArgs),
-    /// Show the health of every placement, or force one: up or down, whatever probes say
+    /// Show every region: configured, overridden, observed, and its predicted share of the traffic; or one, with its placements
+    Regions(regions::RegionsArgs),
+    /// Show which requests lead where; or one route, and where it may go
+    Routes(routes::RoutesArgs),
+    /// Show the applications; or one, with its probe and its placements
+    Pools(pools::PoolsArgs),
+    /// Show every origin and what this edge sees of it
+    Origins(origins::OriginsArgs),
+    /// Show the health of every placement and of the edge itself, or force one: up or down, whatever probes say
     Health(health::HealthArgs),
     /// Show all that is overridden, by whom, why and until when
     Overrides(LookArgs),
@@ -82,10 +102,20 @@ enum Command {
     Undrain(overriding::UndrainArgs),
     /// Make a region look dead to a part of the clients, for a while
     Drill(drill::DrillArgs),
+    /// Show changes under watch and what was seen of them, or end a watch
+    Watches(watches::WatchesArgs),
     /// List the published tables, show one, or publish another
     Tables(TablesArgs),
     /// Show who changed what, when and why; or verify that nobody changed that
     Audit(audit::AuditArgs),
+    /// Tell what happens, while it happens, until Ctrl-C: changes, health, what ends by itself
+    Events(events::EventsArgs),
+    /// Show how much the log says, or have it say more for a while
+    LogLevel(log_level::LogLevelArgs),
+    /// Say where an address is taken to be, and who said so
+    Geo(geo::GeoArgs),
+    /// Say what runs on the edge that answers, since when, and with which table
+    Version(LookArgs),
     /// Say who may call the admin API, by tokens with names, roles and scopes
     Token(token::TokenArgs),
     /// Say whether the edge of this configuration is ready (for container health checks)
@@ -247,7 +277,10 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Explain(args) => explain::explain(&args),
-        Command::Regions(args) => regions::list(&args),
+        Command::Regions(args) => regions::regions(&args),
+        Command::Routes(args) => routes::routes(&args),
+        Command::Pools(args) => pools::pools(&args),
+        Command::Origins(args) => origins::origins(&args),
         Command::Health(args) => health::health(&args),
         Command::Overrides(args) => overrides::overrides(&args),
         Command::Weight(args) => overriding::weight(&args),
@@ -255,8 +288,13 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => overriding::drain(&args),
         Command::Undrain(args) => overriding::undrain(&args),
         Command::Drill(args) => drill::drill(&args),
+        Command::Watches(args) => watches::watches(&args),
         Command::Tables(args) => tables::tables(&args),
         Command::Audit(args) => audit::audit(&args),
+        Command::Events(args) => events::events(&args),
+        Command::LogLevel(args) => log_level::log_level(&args),
+        Command::Geo(args) => geo::geo(&args),
+        Command::Version(args) => version::version(&args),
         Command::Token(args) => token::token(&args),
         Command::Ready(configured) => ready::ready(&configured.file()),
         Command::Reference { page } => reference::reference(page),

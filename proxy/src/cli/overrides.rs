@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use control::admin::OverrideList;
 use control::overlay::{Listed, Overridden, Overrides};
+use jiff::Timestamp;
 
 use super::look::{LookArgs, look};
 use super::sheet::{columns, folded};
@@ -25,6 +26,19 @@ fn table(list: &OverrideList) -> String {
         );
     }
     text
+}
+
+/// Why something is overridden, and until when.
+pub(super) fn notes(overrides: &Overrides) -> String {
+    let weight = overrides.weight.as_ref().map(|over| (&over.reason, over.expires_at));
+    let state = overrides.state.as_ref().map(|over| (&over.reason, over.expires_at));
+    let health = overrides.health.as_ref().map(|over| (&over.reason, over.expires_at));
+    let note = |(reason, expires): (&String, Option<Timestamp>)| match expires {
+        Some(at) => format!("{reason} (until {at:.0})"),
+        None => reason.clone(),
+    };
+    let notes: Vec<String> = [weight, state, health].into_iter().flatten().map(note).collect();
+    notes.join("; ")
 }
 
 fn rows(listed: &Listed) -> Vec<Vec<String>> {

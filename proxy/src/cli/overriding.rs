@@ -7,6 +7,7 @@ use clap::Args;
 use control::admin::{Carried, Fate, Layer, Region};
 use control::layers::Placement;
 use control::overlay::{Change, Overrides};
+use control::trial::Trial;
 use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize as _;
@@ -18,6 +19,7 @@ use steer::spec::State;
 use super::AdminArgs;
 use super::call::{Call, quoted};
 use super::conditions::ConditionArgs;
+use super::trial::WatchArgs;
 
 /// What is overridden.
 #[derive(Args, Clone, Debug)]
@@ -43,6 +45,8 @@ pub(super) struct WeightArgs {
     #[arg(long, value_name = "TIME")]
     over: Option<Span>,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
@@ -60,6 +64,8 @@ pub(super) struct StateArgs {
     #[arg(long, value_name = "TIME")]
     over: Option<Span>,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
@@ -71,6 +77,8 @@ pub(super) struct DrainArgs {
     #[arg(long, value_name = "TIME")]
     over: Option<Span>,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
@@ -78,6 +86,8 @@ pub(super) struct DrainArgs {
 pub(super) struct UndrainArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -98,20 +108,20 @@ pub(super) struct ChangeArgs {
 }
 
 pub(super) fn weight(args: &WeightArgs) -> ExitCode {
-    args.change.carry_out(&args.target, "weight", &json!(args.weight), args.over)
+    args.change.carry_out(&args.target, ("weight", &json!(args.weight)), args.over, &args.watch)
 }
 
 pub(super) fn state(args: &StateArgs) -> ExitCode {
-    args.change.carry_out(&args.target, "state", &json!(args.state), args.over)
+    args.change.carry_out(&args.target, ("state", &json!(args.state)), args.over, &args.watch)
 }
 
 pub(super) fn drain(args: &DrainArgs) -> ExitCode {
-    args.change.carry_out(&args.target, "state", &json!(State::Drain), args.over)
+    args.change.carry_out(&args.target, ("state", &json!(State::Drain)), args.over, &args.watch)
 }
 
 /// Whatever state is overridden: the table's counts again.
 pub(super) fn undrain(args: &UndrainArgs) -> ExitCode {
-    args.change.carry_out(&args.target, "state", &Value::Null, None)
+    args.change.carry_out(&args.target, ("state", &Value::Null), None, &args.watch)
 }
 
 impl TargetArgs {
@@ -138,12 +148,18 @@ impl ChangeArgs {
         Self { reason, expires_in, conditions, admin }
     }
 
-    /// Forces a health; none is what is seen.
+    /// Forces a health; none is what is seen. It is not watched: there, `--watch` means to look again.
     pub(super) fn force_health(&self, target: &TargetArgs, health: Option<Forced>) -> ExitCode {
-        self.carry_out(target, "health", &json!(health), None)
+        self.carry_out(target, ("health", &json!(health)), None, &WatchArgs::default())
     }
 
-    fn carry_out(&self, target: &TargetArgs, key: &str, value: &Value, over: Option<Span>) -> ExitCode {
+    fn carry_out(
+        &self,
+        target: &TargetArgs,
+        (key, value): (&str, &Value),
+        over: Option<Span>,
+        watch: &WatchArgs,
+    ) -> ExitCode {
         let mut body = json!({ key: value, "reason": self.reason });
         if let Some(over) = over {
             body["over"] = json!(over);
@@ -152,14 +168,14 @@ impl ChangeArgs {
             body["expires_in"] = json!(span);
         }
         // A person wants to see what came of it.
-        let path = target.path() + "?shares=1";
+        let path = target.path() + "?shares=1" + &watch.query();
         let call = Call::change(Method::PATCH, path, body.to_string().into_bytes());
-        self.conditions.carry_out(&self.admin, call, told)
+        watch.carry_out(&self.conditions, &self.admin, call, told)
     }
 }
 
-/// What was changed, as it is now.
-fn told(Carried { shown, fate: Fate { note, .. } }: Carried<Value>) -> String {
+/// What was changed, as it is now; and how it is watched.
+fn told(Carried { shown, fate: Fate { note, watch, .. } }: Carried<Value>) -> (String, Option<Trial>) {
     let shown =
         match (Region::deserialize(&shown), Placement::deserialize(&shown), Change::deserialize(&shown)) {
             (Ok(region), ..) => {
@@ -193,7 +209,7 @@ fn told(Carried { shown, fate: Fate { note, .. } }: Carried<Value>) -> String {
             (.., Ok(change)) => format!("{}: the table does not have it", change.target),
             _ => "done".to_owned(),
         };
-    format!("{shown}; in force, {note}")
+    (format!("{shown}; in force, {note}"), watch)
 }
 
 /// Where a weight is going, and until when.

@@ -1,43 +1,36 @@
-//! `nearside regions`: every region, configured, overridden and observed.
+//! `nearside regions`: every region, configured, overridden and observed; and one with all that is placed there.
 
 use std::process::ExitCode;
 
+use clap::Args;
 use control::admin::{Layer, Region, Regions};
 
+use super::call::quoted;
 use super::look::{LookArgs, look};
+use super::overrides::notes;
+use super::placements::layers;
 use super::preview::basis;
 use super::sheet::{columns, folded};
 
-pub(super) fn list(args: &LookArgs) -> ExitCode {
-    look(args, "/v1/regions", table)
+const HEADER: [&str; 7] = ["REGION", "STATE", "WEIGHT", "L MS", "SHARE", "HEALTH", "OVERRIDE"];
+
+#[derive(Args, Debug)]
+pub(super) struct RegionsArgs {
+    /// The region, with its placements in their layers; without one, all are listed
+    name: Option<String>,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
-fn table(regions: &Regions) -> String {
-    let rows = regions.regions.iter().map(|region| {
-        let observed = &region.observed;
-        let latency = observed.latency_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
-        let health: Vec<String> = observed
-            .placements
-            .iter()
-            .map(|placement| match forced(region, &placement.pool) {
-                Some(health) => format!("{} {health} * (seen {})", placement.pool, placement.health),
-                None => match placement.ramp.filter(|ramp| *ramp > 0.0) {
-                    Some(ramp) => format!("{} {} {:.0} %", placement.pool, placement.health, ramp * 100.0),
-                    None => format!("{} {}", placement.pool, placement.health),
-                },
-            })
-            .collect();
-        vec![
-            region.name.clone(),
-            marked(region.effective.state.as_str(), region.effective.state_by),
-            marked(&region.effective.weight.to_string(), region.effective.weight_by),
-            format!("{latency}{}", if observed.measured { "" } else { " (prior)" }),
-            format!("{:.1} %", region.predicted_share.unwrap_or(0.0) * 100.0),
-            health.join(", "),
-            notes(region),
-        ]
-    });
-    let table = columns(&["REGION", "STATE", "WEIGHT", "L MS", "SHARE", "HEALTH", "OVERRIDE"], rows);
+pub(super) fn regions(args: &RegionsArgs) -> ExitCode {
+    match &args.name {
+        Some(name) => look(&args.look, &format!("/v1/regions/{}", quoted(name)), one),
+        None => look(&args.look, "/v1/regions", list),
+    }
+}
+
+fn list(regions: &Regions) -> String {
+    let table = columns(&HEADER, regions.regions.iter().map(row));
     let source = format!(
         "* overridden. Shares predicted from {}. Table {}, overlay {}, ranking {}.",
         basis(regions.predicted_from),
@@ -46,6 +39,35 @@ fn table(regions: &Regions) -> String {
         regions.ranking
     );
     format!("{table}\n\n{}", folded(&source, 0))
+}
+
+fn one(region: &Region) -> String {
+    format!("{}\n\n* overridden\n\n{}", columns(&HEADER, [row(region)]), layers(&region.placements))
+}
+
+fn row(region: &Region) -> Vec<String> {
+    let observed = &region.observed;
+    let latency = observed.latency_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
+    let health: Vec<String> = observed
+        .placements
+        .iter()
+        .map(|placement| match forced(region, &placement.pool) {
+            Some(health) => format!("{} {health} * (seen {})", placement.pool, placement.health),
+            None => match placement.ramp.filter(|ramp| *ramp > 0.0) {
+                Some(ramp) => format!("{} {} {:.0} %", placement.pool, placement.health, ramp * 100.0),
+                None => format!("{} {}", placement.pool, placement.health),
+            },
+        })
+        .collect();
+    vec![
+        region.name.clone(),
+        marked(region.effective.state.as_str(), region.effective.state_by),
+        marked(&region.effective.weight.to_string(), region.effective.weight_by),
+        format!("{latency}{}", if observed.measured { "" } else { " (prior)" }),
+        format!("{:.1} %", region.predicted_share.unwrap_or(0.0) * 100.0),
+        health.join(", "),
+        notes(&region.overridden),
+    ]
 }
 
 /// The health that an operator forced on a placement of the region.
@@ -60,16 +82,4 @@ fn marked(text: &str, by: Layer) -> String {
         Layer::Table | Layer::RegionTable | Layer::Observed => text.to_owned(),
         Layer::Override | Layer::RegionOverride => format!("{text} *"),
     }
-}
-
-fn notes(region: &Region) -> String {
-    let weight = region.overridden.weight.as_ref().map(|over| (&over.reason, over.expires_at));
-    let state = region.overridden.state.as_ref().map(|over| (&over.reason, over.expires_at));
-    let health = region.overridden.health.as_ref().map(|over| (&over.reason, over.expires_at));
-    let note = |(reason, expires): (&String, Option<jiff::Timestamp>)| match expires {
-        Some(at) => format!("{reason} (until {at:.0})"),
-        None => reason.clone(),
-    };
-    let notes: Vec<String> = [weight, state, health].into_iter().flatten().map(note).collect();
-    notes.join("; ")
 }

@@ -58,6 +58,20 @@ pub(super) fn columns_within(
     blocks.join("\n")
 }
 
+/// Names and what they stand for, one a line, for standard output. What has nothing to say is left out.
+pub(super) fn facts<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    facts_within(terminal::width(&io::stdout()), rows)
+}
+
+fn facts_within<'a>(width: Option<u16>, rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let rows: Vec<(&str, String)> = rows.into_iter().filter(|(_, told)| !told.is_empty()).collect();
+    let hanging = rows.iter().map(|(name, _)| name.len() + 2).max().unwrap_or_default();
+    let line = |(name, told): &(&str, String)| {
+        folded_within(width, &format!("{name:<hanging$}{}", terminal::one_line(told)), hanging)
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Sentences for standard output, or lines that begin with a word and go on at `indent`.
 pub(super) fn folded(text: &str, indent: usize) -> String {
     folded_within(terminal::width(&io::stdout()), text, indent)
@@ -172,6 +186,20 @@ mod tests {
         assert!(
             told.contains("x\\ny") && told.contains("\\u{1b}[31m") && told.lines().count() == 2,
             "{told}"
+        );
+    }
+
+    #[test]
+    fn facts_stand_below_each_other_and_go_on_there() {
+        let rows = [
+            ("route", "web".to_owned()),
+            ("methods", String::new()),
+            ("hosts", "www.example.com, *.example.com".to_owned()),
+        ];
+        assert_eq!(
+            facts_within(Some(26), rows),
+            "route  web\nhosts  www.example.com,\n       *.example.com",
+            "what is empty takes no room"
         );
     }
 

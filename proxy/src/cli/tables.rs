@@ -11,10 +11,9 @@ use serde_json::json;
 use super::admin::Api;
 use super::call::{Call, quoted};
 use super::conditions::ConditionArgs;
-use super::exit::Exit;
 use super::look::{LookArgs, look};
 use super::sheet::columns;
-use super::trial::{WatchArgs, follow};
+use super::trial::WatchArgs;
 use super::{AdminArgs, Output, TablesArgs, TablesCommand, complain, hand_over, say_json};
 
 pub(super) fn tables(args: &TablesArgs) -> ExitCode {
@@ -85,20 +84,13 @@ fn publish(
     args: &AdminArgs,
 ) -> ExitCode {
     let call = Call::change(Method::POST, path.to_owned() + &watch.query(), text).patiently();
-    let mut made = None;
-    let done = |Carried { shown: about, fate: Fate { note, watch, .. } }: Carried<About>| {
-        made = Some(watch);
-        format!("version {} ({}) is in force; {note}", about.version, about.fingerprint)
-    };
-    let code = conditions.carry_out(args, call, done);
-    match made {
-        Some(Some(trial)) => Api::of(args).map_or_else(|code| code, |api| follow(&api, &trial, args.output)),
-        Some(None) if watch.is_wanted() => {
-            complain(
-                "It is in force and not watched: it came before, and what it replaced is not known any more.",
-            );
-            Exit::Failed.into()
-        }
-        _ => code,
-    }
+    watch.carry_out(
+        conditions,
+        args,
+        call,
+        |Carried { shown: about, fate: Fate { note, watch, .. } }: Carried<About>| {
+            let told = format!("version {} ({}) is in force; {note}", about.version, about.fingerprint);
+            (told, watch)
+        },
+    )
 }

@@ -1,4 +1,4 @@
-//! Following a change under watch to its end: `nearside tables publish ... --watch 60s`.
+//! Changes under watch, made and followed to the end: `nearside tables publish ... --watch 60s`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,13 +6,15 @@ use std::time::Duration;
 use clap::Args;
 use control::admin::Watches;
 use control::trial::{Guard, NoGuard, Trial, TrialState};
+use serde::de::DeserializeOwned;
 use steer::Span;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::admin::{Api, Failure};
 use super::call::{Call, quoted};
+use super::conditions::ConditionArgs;
 use super::exit::Exit;
-use super::{Output, complain, say, say_json};
+use super::{AdminArgs, Output, complain, say, say_json};
 
 /// How often the edge is asked.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -22,7 +24,7 @@ const MOST_UNANSWERED: u32 = 10;
 const POLLS_PER_LINE: u32 = 5;
 
 /// Whether a change is watched.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct WatchArgs {
     /// Watch it for this time, wait for the end, and take it back if it does harm: 5s to 1h
     #[arg(long, value_name = "TIME")]
@@ -37,11 +39,6 @@ fn parse_guards(text: &str) -> Result<String, NoGuard> {
 }
 
 impl WatchArgs {
-    /// Whether it is to be watched.
-    pub(super) const fn is_wanted(&self) -> bool {
-        self.watch.is_some()
-    }
-
     /// What the API is told, behind what a path's query says already.
     pub(super) fn query(&self) -> String {
         let said = [
@@ -50,10 +47,39 @@ impl WatchArgs {
         ];
         said.into_iter().flatten().collect()
     }
+
+    /// Has a change made, and waits for the end of its watch if it has one; `done` tells what came of the change, and how it is
+    /// watched.
+    pub(super) fn carry_out<T: DeserializeOwned>(
+        &self,
+        conditions: &ConditionArgs,
+        admin: &AdminArgs,
+        call: Call,
+        done: impl FnOnce(T) -> (String, Option<Trial>),
+    ) -> ExitCode {
+        let mut made = None;
+        let code = conditions.carry_out(admin, call, |answer| {
+            let (told, watch) = done(answer);
+            made = Some(watch);
+            told
+        });
+        match made {
+            Some(Some(trial)) => {
+                Api::of(admin).map_or_else(|code| code, |api| follow(&api, &trial, admin.output))
+            }
+            Some(None) if self.watch.is_some() => {
+                complain(
+                    "It is in force and not watched: it came before, and what it replaced is not known any more.",
+                );
+                Exit::Failed.into()
+            }
+            _ => code,
+        }
+    }
 }
 
 /// Waits until a trial is over, and shows what is seen meanwhile: the command succeeds if the change has passed.
-pub(super) fn follow(api: &Api, begun: &Trial, output: Output) -> ExitCode {
+fn follow(api: &Api, begun: &Trial, output: Output) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a process that has started gets its event loop");
     let interrupts = runtime.block_on(async { signal(SignalKind::interrupt()) });

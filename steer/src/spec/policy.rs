@@ -94,3 +94,14 @@ pub enum OnAllDown {
     /// 503 at once.
     FailFast,
 }
+
+impl OnAllDown {
+    /// The word an operator writes.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TryLeastBad => "try_least_bad",
+            Self::FailFast => "fail_fast",
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `nearside log-level`: how much the log of an edge says, and more of it for a while.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use control::admin::{Carried, Fate, LogLevel};
+use control::log_level::Level;
+use http::Method;
+use serde_json::json;
+use steer::Span;
+
+use super::call::Call;
+use super::conditions::ConditionArgs;
+use super::look::{LookArgs, look};
+use super::sheet::folded;
+use super::terminal;
+
+#[derive(Args, Debug)]
+pub(super) struct LogLevelArgs {
+    /// error, warn, info, debug or trace, until it ends by itself; without one, what counts now is shown
+    #[arg(value_parser = parse_level, requires = "reason", conflicts_with = "watch")]
+    level: Option<Level>,
+    /// For how long, such as 10m, a day at most [default: 30m]
+    #[arg(long = "for", value_name = "TIME", requires = "level")]
+    lasts: Option<Span>,
+    /// Why; shown to whoever looks later
+    #[arg(long, requires = "level")]
+    reason: Option<String>,
+    #[command(flatten)]
+    conditions: ConditionArgs,
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+pub(super) fn log_level(args: &LogLevelArgs) -> ExitCode {
+    let LogLevelArgs { level: Some(level), lasts, reason, conditions, look: LookArgs { admin, .. } } = args
+    else {
+        return look(&args.look, "/v1/log-level", |level| folded(&told(level), 0));
+    };
+    let mut body = json!({ "level": level, "reason": reason });
+    if let Some(lasts) = lasts {
+        body["expires_in"] = json!(lasts);
+    }
+    let call = Call::change(Method::PUT, "/v1/log-level", body.to_string().into_bytes());
+    // It moves no traffic.
+    conditions.carry_out_unasked(
+        admin,
+        call,
+        |Carried { shown, fate: Fate { note, .. } }: Carried<LogLevel>| {
+            format!("{}; in force, {note}", told(&shown))
+        },
+    )
+}
+
+fn told(LogLevel { level, usual, set }: &LogLevel) -> String {
+    let told = match set {
+        None => format!("{}, as usual", level.as_str()),
+        Some(set) => format!(
+            "{} until {:.0} and then {}, by {}: {}",
+            level.as_str(),
+            set.expires_at,
+            usual.as_str(),
+            set.author,
+            set.reason
+        ),
+    };
+    terminal::one_line(&told).into_owned()
+}
+
+fn parse_level(text: &str) -> Result<Level, String> {
+    let found = Level::ALL.into_iter().find(|level| level.as_str() == text);
+    found.ok_or_else(|| "a level is error, warn, info, debug or trace".to_owned())
+}
