@@ -15,7 +15,7 @@ use std::f64::consts::LN_2;
 
 /// How often chance alone may prove in a trial that things are worse, though answers are as they were before the change.
 pub const FALSE_ALARM: f64 = 1e-3;
-/// Fewer answers than this since the change prove nothing.
+/// Fewer answers than this since the change prove nothing; fewer good ones before are as none.
 pub const FEWEST_AFTER: u64 = 20;
 /// Fewer answers than this before the change say too little of what a rise would begin from, or of what was usual.
 pub const FEWEST_BEFORE: u64 = 50;
@@ -121,8 +121,10 @@ pub fn ends_worse(before: Tally, after: Tally, bound: Bound, chance: f64) -> boo
 }
 
 fn has_risen(before: Tally, after: Tally, needed: f64) -> bool {
-    // Where nobody asked before, nothing is known, and the bound alone decides. The bound on a rise holds for however few.
-    if before.of == 0 { after.bad > 0 } else { rise(before, after) >= needed }
+    // From next to nothing, nothing is known, and the bound alone decides: else one good answer would hide the end of the world.
+    // The bound on a rise holds for however few.
+    let is_known = before.of >= FEWEST_AFTER || before.bad > 0;
+    if is_known { rise(before, after) >= needed } else { after.bad > 0 }
 }
 
 /// How strongly it speaks against an equal share before and after. Were the shares equal, the bad answers altogether would be a
@@ -157,8 +159,9 @@ mod tests {
         assert!(is_worse(of(14_000, 3), of(FEWEST_AFTER, FEWEST_AFTER), ONE_PERCENT, CHANCE));
         assert!(is_worse(of(60, 0), of(FEWEST_AFTER, FEWEST_AFTER), ONE_PERCENT, CHANCE));
         assert!(!is_worse(of(60, 0), of(FEWEST_AFTER - 1, FEWEST_AFTER - 1), ONE_PERCENT, CHANCE));
-        // Nothing was asked before.
+        // Next to nothing was asked before.
         assert!(is_worse(of(0, 0), of(FEWEST_AFTER, FEWEST_AFTER), ONE_PERCENT, CHANCE));
+        assert!(is_worse(of(1, 0), of(FEWEST_AFTER, FEWEST_AFTER), ONE_PERCENT, CHANCE));
     }
 
     #[test]

@@ -35,8 +35,14 @@ impl Load {
             });
         }
         let load = Self { stop, answered, tasks };
-        until("there is something to compare with", async || load.answered.load(Relaxed) >= 200).await;
+        load.is_known().await;
         load
+    }
+
+    /// Until there is something to compare with, from now on.
+    async fn is_known(&self) {
+        let enough = self.answered.load(Relaxed) + 200;
+        until("there is something to compare with", async || self.answered.load(Relaxed) >= enough).await;
     }
 
     async fn stop(mut self) {
@@ -128,7 +134,7 @@ async fn a_table_that_serves_passes_and_what_others_publish_is_theirs() {
     let edge = EdgeBuilder::new(NEARSIDE, &before(&good)).start().await;
     let load = Load::on(&edge).await;
     let (status, published) = publish(&edge, &before(&other), "&watch=5s").await;
-    assert_eq!((status, &published["watch"]["guards"]), (200, &json!(["error_rate=1%"])), "{published}");
+    assert_eq!((status, &published["watch"]["guards"]), (200, &json!(["error_rate=1%", "no_route=1%"])), "{published}");
     let trial = over(&edge, 1).await;
     assert_eq!((&trial["state"], &trial["evidence"][0]["bad"]), (&"passed".into(), &0.into()), "{trial}");
     // Somebody else is faster than the guard.
@@ -163,6 +169,8 @@ async fn a_drill_or_an_override_that_fails_requests_is_taken_back() {
     let audited = audited_by_guard(&edge).await;
     assert_eq!(audited[0]["change"], "drill-end");
     assert!(audited[0]["reason"].as_str().unwrap().starts_with("error_rate "), "{}", audited[0]);
+    // What came before the drill's end is forgotten.
+    load.is_known().await;
     let weighed = edge.admin.patch("near", r#"{"weight": 90, "reason": "before"}"#).await;
     assert_eq!(weighed["overridden"]["weight"]["reason"], "before");
     let path = format!("/v1/regions/near?{}", &WATCHED[1..]);
