@@ -50,7 +50,7 @@ async fn origins_are_told_a_part_at_a_time() {
     let said = operator.well(&["origins"]);
     assert!(said.contains(&near) && said.ends_with("2 of 2. Table 1.\n"), "{said}");
     let forced = said.lines().find(|line| line.contains(&far)).unwrap();
-    assert!(forced.contains("(counts for nothing: region-override)"), "{said}");
+    assert!(forced.contains("up; its placement: forced (region-override)"), "{said}");
     let said = operator.well(&["origins", "--limit", "1"]);
     assert!(said.contains("1 of 2. Table 1. There are more: --after app/near/"), "{said}");
     let next = operator.json(&["origins", "--limit", "1"])["next"].as_str().unwrap().to_owned();
@@ -58,7 +58,10 @@ async fn origins_are_told_a_part_at_a_time() {
     assert!(!said.contains(&near) && said.contains(&far), "{said}");
     let said = operator.well(&["origins", "near", "--pool", "app"]);
     assert!(said.contains(&near) && !said.contains(&far), "{said}");
-    assert_eq!(operator.well(&["origins", "mars"]), "The table has no such region or pool.\n");
+    for unknown in [&["origins", "mars"][..], &["origins", "near", "--pool", "mars"]] {
+        let refused = operator.run(unknown);
+        assert_eq!((refused.code, refused.complained.contains("mars")), (Some(1), true), "{unknown:?}");
+    }
     let gone = operator.run(&["origins", "--after", "app/near/gone:1"]);
     assert_eq!((gone.code, gone.complained.contains("begin again")), (Some(1), true), "{}", gone.complained);
 }
