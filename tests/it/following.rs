@@ -126,3 +126,16 @@ async fn what_comes_too_late_is_a_failure_and_what_others_write_is_shown() {
     let ended = Operator::of(&edge).through(&address).run(&["events", "--for", "30s"]);
     assert_eq!((ended.code, ended.complained.contains("more than")), (Some(1), true), "{}", ended.complained);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_was_followed_for_ever_when_its_token_had_ended() {
+    let (_origins, edge, _) = near_and_far().await;
+    let ann = add(edge.folder.path(), &["ann", "--role", "viewer"]);
+    let mut command = Command::new(NEARSIDE);
+    command.args(["audit", "--follow", "--admin", &edge.admin.address.to_string()]);
+    command.env("NEARSIDE_TOKEN", ann);
+    let mut follower = Follower::of(command);
+    follower.next_with("table 1");
+    assert_eq!(token(edge.folder.path(), &["remove", "ann"]).0, Some(0));
+    assert_eq!(follower.ended().await, Some(1));
+}
