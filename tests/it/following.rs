@@ -128,6 +128,18 @@ async fn what_comes_too_late_is_a_failure_and_what_others_write_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_could_not_be_interrupted_while_nobody_read_them() {
+    let (_origins, edge, _) = near_and_far().await;
+    // Several times what a pipe takes.
+    let long = format!("id: 1a.1\nevent: uplink\ndata: \"{}\"\n\n", "x".repeat(512 << 10));
+    let (address, _asked) = breaking_off(vec![long]).await;
+    let operator = Operator::of(&edge).through(&address);
+    let follower = Follower::standing_still(operator.command(&["events", "-o", "json"]));
+    follower.interrupt();
+    assert_eq!(follower.ended().await, Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_audit_was_followed_for_ever_when_its_token_had_ended() {
     let (_origins, edge, _) = near_and_far().await;
     let ann = add(edge.folder.path(), &["ann", "--role", "viewer"]);

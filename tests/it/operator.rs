@@ -1,6 +1,6 @@
 //! Somebody who types commands for an edge, for the tests of commands.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -104,6 +104,13 @@ impl Follower {
         });
         Self { child, lines: Some(lines) }
     }
+    /// Begins a command, and takes the first byte of what it says and nothing more.
+    pub(crate) fn standing_still(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        Self { child, lines: None }
+    }
+
 
     /// The next line.
     pub(crate) fn next(&mut self) -> String {
