@@ -110,6 +110,9 @@ async fn a_log_says_more_for_a_while() {
         (&["log-level", "debug"][..], 2),
         (&["log-level", "loud", "--reason", "x"], 2),
         (&["log-level", "--for", "1m"], 2),
+        (&["log-level", "--dry-run"], 2),
+        (&["log-level", "--volatile"], 2),
+        (&["log-level", "debug", "--reason", "x", "--force", "1"], 2),
         (&["log-level", "debug", "--for", "0s", "--reason", "x"], 1),
     ] {
         assert_eq!(operator.run(args).code, Some(code), "{args:?}");
