@@ -186,6 +186,7 @@ async fn what_is_looked_at_fits_sixty_columns() {
         &["watches"],
         &["events", "--after", "1.7", "--count", "1"],
     ] {
-        assert!(!operator.within(60, args).is_empty(), "{args:?}");
+        let ended = operator.within(60, args);
+        assert_eq!((ended.code, ended.said.is_empty()), (Some(0), false), "{args:?}: {}", ended.complained);
     }
 }
