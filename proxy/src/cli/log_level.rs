@@ -14,11 +14,12 @@ use super::conditions::ConditionArgs;
 use super::look::{LookArgs, look};
 use super::sheet::folded;
 use super::terminal;
+use super::word::one_of;
 
 #[derive(Args, Debug)]
 pub(super) struct LogLevelArgs {
-    /// error, warn, info, debug or trace, until it ends by itself; without one, what counts now is shown
-    #[arg(value_parser = parse_level, requires = "reason", conflicts_with = "watch")]
+    /// How much it shall say, until that ends by itself; without it, what counts now is shown
+    #[arg(value_parser = one_of(&Level::ALL, Level::as_str), requires = "reason", conflicts_with = "watch")]
     level: Option<Level>,
     /// For how long, such as 10m, a day at most [default: 30m]
     #[arg(long = "for", value_name = "TIME", requires = "level")]
@@ -67,9 +68,4 @@ fn told(LogLevel { level, usual, set }: &LogLevel) -> String {
         ),
     };
     terminal::one_line(&told).into_owned()
-}
-
-fn parse_level(text: &str) -> Result<Level, String> {
-    let found = Level::ALL.into_iter().find(|level| level.as_str() == text);
-    found.ok_or_else(|| "a level is error, warn, info, debug or trace".to_owned())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use control::admin::{Layer, Origin, Origins};
 
-use super::ago::ago;
+use super::ago::{ago, last_error};
 use super::look::{LookArgs, look};
 use super::pages::{PageArgs, below};
 use super::placements::yes_or_no;
@@ -63,7 +63,6 @@ fn row(origin: &Origin) -> Vec<String> {
         }
         Layer::Table | Layer::RegionTable | Layer::Observed => String::new(),
     };
-    let error = origin.last_error.as_ref();
     vec![
         origin.address.clone(),
         origin.pool.clone(),
@@ -75,7 +74,7 @@ fn row(origin: &Origin) -> Vec<String> {
         origin.first_byte_ms.map_or_else(nothing, |ms| format!("{ms:.1} ms")),
         origin.last_success_ago_ms.map_or_else(|| "never".to_owned(), |ms| format!("{} ago", ago(ms))),
         reached_at(origin),
-        error.map_or_else(String::new, |error| format!("{}, {} ago", error.what, ago(error.ago_ms))),
+        last_error(origin.last_error.as_ref()),
     ]
 }
 
