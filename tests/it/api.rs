@@ -52,7 +52,11 @@ async fn pools_routes_and_origins_are_told() {
     let host = far.host();
     let of_far = get(&edge, "/v1/origins?region=far&pool=app").await;
     assert_eq!((&of_far["total"], &of_far["origins"][0]["address"]), (&1.into(), &host.into()));
-    assert_eq!(get(&edge, "/v1/origins?pool=none").await["total"], 0);
+    for (unknown, kind) in [("pool=none", "unknown-pool"), ("region=mars", "unknown-region")] {
+        let (status, problem) =
+            edge.admin.json(Method::GET, &format!("/v1/origins?{unknown}&limit=1"), "").await;
+        assert_eq!((status, problem["type"].as_str().unwrap().ends_with(kind)), (404, true), "{problem}");
+    }
     drop(far);
     until("its last error is told", async || {
         let of_far = get(&edge, "/v1/origins?region=far").await;
@@ -256,6 +260,8 @@ async fn every_answer_is_what_the_document_says() {
         (Method::GET, "/v1/routes/{route}", "/v1/routes/away", ""),
         (Method::GET, "/v1/routes/{route}", "/v1/routes/none", ""),
         (Method::GET, "/v1/origins", "/v1/origins?limit=1", ""),
+        (Method::GET, "/v1/origins", "/v1/origins?region=mars", ""),
+        (Method::GET, "/v1/origins", "/v1/origins?pool=none", ""),
         (Method::GET, "/v1/health", "/v1/health", ""),
         (Method::GET, "/v1/geo/{ip}", "/v1/geo/81.2.69.142", ""),
         (Method::GET, "/v1/geo/{ip}", "/v1/geo/nonsense", ""),

@@ -270,19 +270,22 @@ async fn sixty_columns_are_enough() {
     })
     .await;
     let mut all = String::new();
-    for args in [
-        &["regions"][..],
-        &["overrides"],
-        &["health"],
-        &["weight", "far", "25", "--reason", "x", "--dry-run"],
-        &["state", "far", "off", "--reason", "x"],
+    for (args, code) in [
+        (&["regions"][..], 0),
+        (&["overrides"], 0),
+        (&["health"], 0),
+        (&["weight", "far", "25", "--reason", "x", "--dry-run"], 0),
+        (&["state", "far", "off", "--reason", "x"], 4),
     ] {
-        all += &format!("$ nearside {}\n{}\n\n", args.join(" "), without_numbers(&operator.within(60, args)));
+        let ended = operator.within(60, args);
+        let told = ended.said + &ended.complained;
+        assert_eq!(ended.code, Some(code), "{args:?}: {told}");
+        all += &format!("$ nearside {}\n{}\n\n", args.join(" "), without_numbers(&told));
     }
     insta::assert_snapshot!("sixty_columns", all);
     // These name files, whose folder is another one each time.
     for args in [&["tables"][..], &["audit"], &["explain", "--ip", "81.2.69.142"]] {
-        let _ = operator.within(60, args);
+        assert_eq!(operator.within(60, args).code, Some(0), "{args:?}");
     }
 }
 

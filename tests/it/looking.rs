@@ -50,7 +50,7 @@ async fn origins_are_told_a_part_at_a_time() {
     let said = operator.well(&["origins"]);
     assert!(said.contains(&near) && said.ends_with("2 of 2. Table 1.\n"), "{said}");
     let forced = said.lines().find(|line| line.contains(&far)).unwrap();
-    assert!(forced.contains("(counts for nothing: region-override)"), "{said}");
+    assert!(forced.contains("up; its placement: forced (region-override)"), "{said}");
     let said = operator.well(&["origins", "--limit", "1"]);
     assert!(said.contains("1 of 2. Table 1. There are more: --after app/near/"), "{said}");
     let next = operator.json(&["origins", "--limit", "1"])["next"].as_str().unwrap().to_owned();
@@ -58,7 +58,10 @@ async fn origins_are_told_a_part_at_a_time() {
     assert!(!said.contains(&near) && said.contains(&far), "{said}");
     let said = operator.well(&["origins", "near", "--pool", "app"]);
     assert!(said.contains(&near) && !said.contains(&far), "{said}");
-    assert_eq!(operator.well(&["origins", "mars"]), "The table has no such region or pool.\n");
+    for unknown in [&["origins", "mars"][..], &["origins", "near", "--pool", "mars"]] {
+        let refused = operator.run(unknown);
+        assert_eq!((refused.code, refused.complained.contains("mars")), (Some(1), true), "{unknown:?}");
+    }
     let gone = operator.run(&["origins", "--after", "app/near/gone:1"]);
     assert_eq!((gone.code, gone.complained.contains("begin again")), (Some(1), true), "{}", gone.complained);
 }
@@ -107,6 +110,9 @@ async fn a_log_says_more_for_a_while() {
         (&["log-level", "debug"][..], 2),
         (&["log-level", "loud", "--reason", "x"], 2),
         (&["log-level", "--for", "1m"], 2),
+        (&["log-level", "--dry-run"], 2),
+        (&["log-level", "--volatile"], 2),
+        (&["log-level", "debug", "--reason", "x", "--force", "1"], 2),
         (&["log-level", "debug", "--for", "0s", "--reason", "x"], 1),
     ] {
         assert_eq!(operator.run(args).code, Some(code), "{args:?}");
@@ -180,6 +186,7 @@ async fn what_is_looked_at_fits_sixty_columns() {
         &["watches"],
         &["events", "--after", "1.7", "--count", "1"],
     ] {
-        assert!(!operator.within(60, args).is_empty(), "{args:?}");
+        let ended = operator.within(60, args);
+        assert_eq!((ended.code, ended.said.is_empty()), (Some(0), false), "{args:?}: {}", ended.complained);
     }
 }

@@ -1,6 +1,6 @@
 //! Somebody who types commands for an edge, for the tests of commands.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -65,16 +65,15 @@ impl Operator {
         serde_json::from_str(&said).unwrap()
     }
 
-    /// What a command says where there are so many columns, which is not wider.
-    pub(crate) fn within(&self, columns: usize, args: &[&str]) -> String {
-        let output = self.command(args).env("COLUMNS", columns.to_string()).output().unwrap();
-        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        for line in text.lines() {
+    /// What comes of a command where there are so many columns: nothing that it says is wider.
+    pub(crate) fn within(&self, columns: usize, args: &[&str]) -> Ended {
+        let ended = ended(self.command(args).env("COLUMNS", columns.to_string()).output().unwrap());
+        for line in ended.said.lines().chain(ended.complained.lines()) {
             // What has no spaces is not broken, so that it can be copied.
             let is_one_word = !line.trim().contains(' ');
             assert!(line.chars().count() <= columns || is_one_word, "{args:?}: {line:?}");
         }
-        text
+        ended
     }
 
     /// Begins a command that goes on.
@@ -103,6 +102,13 @@ impl Follower {
             }
         });
         Self { child, lines: Some(lines) }
+    }
+
+    /// Begins a command, and takes the first byte of what it says and nothing more.
+    pub(crate) fn standing_still(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        Self { child, lines: None }
     }
 
     /// The next line.

@@ -211,6 +211,11 @@ async fn watches_are_one_at_a_time_and_can_be_ended() {
     assert_eq!(end("/v1/watches/9?reason=x").await.0, 404);
     // There is nothing to preview; who thinks so must not end it.
     assert_eq!(end("/v1/watches/1?reason=x&dry_run=1").await.0, 400);
+    for (field, value) in [("If-Match", "\"1\""), ("Idempotency-Key", "k")] {
+        let path = "/v1/watches/1?reason=x";
+        let (status, problem) = edge.admin.send(Method::DELETE, path, &[(field, value)], "").await;
+        assert_eq!((status, &problem["field"]), (400, &field.into()), "{problem}");
+    }
     assert_eq!(watches(&edge).await["running"]["state"], "running");
     let (status, ended) = end("/v1/watches/1?reason=enough").await;
     assert_eq!((status, &ended["state"]), (200, &"ended".into()), "{ended}");

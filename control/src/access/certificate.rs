@@ -1,6 +1,8 @@
 //! Callers by certificate: which verified names mean whom.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use jiff::Timestamp;
 
@@ -23,7 +25,36 @@ pub struct ClientNames {
     pub names: Vec<String>,
     /// Its end. A connection, or a resumed session, may outlive it.
     pub not_after: Timestamp,
+    /// Those that it was verified by. A connection may outlive them, too.
+    pub authorities: Authorities,
 }
+
+/// The authorities of client certificates, until others are put in their place, which is the only way to take a certificate
+/// back. All connections that were let in by the same ones share this.
+#[derive(Clone, Debug, Default)]
+pub struct Authorities {
+    are_replaced: Arc<AtomicBool>,
+}
+
+impl Authorities {
+    /// Others count from now on.
+    pub fn replace(&self) {
+        self.are_replaced.store(true, Relaxed);
+    }
+
+    pub(super) fn are_replaced(&self) -> bool {
+        self.are_replaced.load(Relaxed)
+    }
+}
+
+/// Those of another reading are others.
+impl PartialEq for Authorities {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.are_replaced, &other.are_replaced)
+    }
+}
+
+impl Eq for Authorities {}
 
 /// Whom a name in a certificate means.
 #[derive(Clone, Debug)]

@@ -79,6 +79,8 @@ pub enum Stranger {
     Unnamed(Vec<String>),
     /// His certificate has ended since he connected.
     CertificateExpired(Timestamp),
+    /// Other authorities count than when he connected; a new connection asks those.
+    AuthoritiesReplaced,
 }
 
 impl fmt::Display for Stranger {
@@ -96,6 +98,9 @@ impl fmt::Display for Stranger {
                 write!(f, "no [[admin.clients]] has a name of this certificate: {}", names.join(", "))
             }
             Self::CertificateExpired(at) => write!(f, "the certificate expired at {at}"),
+            Self::AuthoritiesReplaced => f.write_str(
+                "the authorities of certificates were replaced since this connection was made: connect again",
+            ),
         }
     }
 }
@@ -199,6 +204,9 @@ impl Access {
     fn by_certificate(&self, shown: &ClientNames) -> Result<Caller, Stranger> {
         if shown.not_after <= self.clock.wall() {
             return Err(Stranger::CertificateExpired(shown.not_after));
+        }
+        if shown.authorities.are_replaced() {
+            return Err(Stranger::AuthoritiesReplaced);
         }
         certificate::caller(&self.clients, shown).ok_or_else(|| Stranger::Unnamed(shown.names.clone()))
     }

@@ -34,7 +34,7 @@ mod token;
 pub use browser::{Browsers, Refusal};
 pub(crate) use browser::{CORS_EXPOSED, CORS_HEADERS, CORS_METHODS, is_preflight};
 pub use caller::{Action, Caller, Denied, How, Role, Scope};
-pub use certificate::{Client, ClientNames, Peer};
+pub use certificate::{Authorities, Client, ClientNames, Peer};
 pub use edit::{EditError, Editor, read as read_tokens};
 pub use gate::{Access, Rules, Stranger};
 pub use network::Network;

@@ -153,6 +153,19 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     })
 }
 
+/// Refuses the fields of conditions where a call knows none: who sends them would believe that they count. `call` is one that
+/// is right.
+pub(super) fn refuse_fields(headers: &HeaderMap, call: &str) -> Result<(), Problem> {
+    let known = [
+        ("bad-condition", "If-Match", headers.contains_key(IF_MATCH)),
+        ("bad-key", "Idempotency-Key", headers.contains_key(IDEMPOTENCY_KEY)),
+    ];
+    let sent = known.into_iter().find(|(.., is_sent)| *is_sent);
+    sent.map_or(Ok(()), |(kind, field, _)| {
+        Err(Problem::field(kind, field, "this call knows no such condition: leave it out", json!(call)))
+    })
+}
+
 /// What the document says of them.
 impl IntoParams for Conditions {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {

@@ -1,7 +1,7 @@
 //! `/v1/events`: what happens, while it happens, as server-sent events.
 //!
-//! A stream ends when this edge drains, and within a second when what its caller has shown opens nothing any more: nobody goes on
-//! listening because he has come in once.
+//! A stream ends when this edge drains, and within a second when what its caller has shown opens nothing any more, be it that the
+//! authorities of his certificate were replaced: nobody goes on listening because he has come in once.
 
 use std::convert::Infallible;
 use std::pin::Pin;

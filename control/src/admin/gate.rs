@@ -67,7 +67,7 @@ fn turned_away(admin: &Admin, peer: &Peer, stranger: &Stranger) -> Response {
             let kind = match stranger {
                 Stranger::Expired { .. } => "expired-token",
                 Stranger::CertificateExpired(_) => "expired-certificate",
-                Stranger::Unnamed(_) => "unknown-certificate",
+                Stranger::Unnamed(_) | Stranger::AuthoritiesReplaced => "unknown-certificate",
                 Stranger::Nothing | Stranger::Unknown => "unauthorized",
             };
             let challenge = match stranger {

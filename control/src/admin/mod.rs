@@ -29,7 +29,7 @@
 //! GET   /v1/events              what happens, while it happens (server-sent events)
 //! GET   /v1/openapi.json        all of this, for programs
 //! ```
-//! What calls that change something may say besides:
+//! What calls that change something may say besides, but for the end of a watch, which refuses all of it:
 //! ```text
 //! ?dry_run=1          tell what it would do, and do nothing
 //! ?force=12.7         do it although a guard refuses; table version 12 is in force, and overlay 7, as a refusal says; or ?force=12

@@ -8,12 +8,13 @@ use steer::ids::{OriginId, PlacementId};
 use steer::spec::Name;
 use utoipa::ToSchema;
 
-use super::Shared;
 use super::extract::{Asked, Queried};
 use super::kinds::problems;
 use super::pages::Paged;
 use super::problem::Problem;
+use super::{Shared, overrides, pools};
 use crate::layers::{self, LastError, Layer};
+use crate::overlay::Target;
 use crate::snapshot::Snapshot;
 
 /// A part of the origins.
@@ -53,7 +54,8 @@ pub struct Origin {
     pub in_flight: u32,
     /// The time to the first byte of its answers, in ms: the worst of what workers see. `None` before the first.
     pub first_byte_ms: Option<f64>,
-    /// Which layer decides about the health of its placement: where an operator forces that, what is seen here counts for nothing.
+    /// Which layer decides about the health of its placement. Where an operator forces that, what is seen here still decides which of
+    /// its origins is taken.
     pub health_by: Layer,
     /// Whether its placement takes new requests now.
     pub placement_is_usable: bool,
@@ -84,7 +86,7 @@ impl Queried for Wanted {
 
 problems!(
     /// Of the list.
-    Listing = ANY, "bad-query"
+    Listing = ANY, "bad-query", "unknown-region", "unknown-pool"
 );
 
 /// The origins, a part at a time
@@ -103,6 +105,13 @@ pub(super) async fn list(
         }
     }
     let snapshot = admin.publisher.snapshot();
+    let table = snapshot.table();
+    if let Some(region) = region.as_ref().filter(|region| table.region_named(region).is_none()) {
+        return Err(overrides::unknown(&admin, &Target::Region(region.clone())));
+    }
+    if let Some(pool) = &pool {
+        pools::named(table, pool)?;
+    }
     let is_wanted = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
     let vitals = &snapshot.vitals.origins;
     let found = (0..vitals.len()).filter(|index| {

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use steer::Span;
 use steer::ids::{LaneId, PlacementId};
 use steer::spec::{ProbeKind, Protocol};
+use steer::{Span, Table};
 use utoipa::ToSchema;
 
 use super::Shared;
@@ -109,11 +109,7 @@ pub(super) async fn list(State(admin): Shared, Asked(wanted): Asked<Paged>) -> R
 pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<Json<Pool>, Problem> {
     let snapshot = admin.publisher.snapshot();
     let table = snapshot.table();
-    let index = table.pools.iter().position(|pool| pool.name == name).ok_or_else(|| {
-        let known: Vec<&str> = table.pools.iter().map(|pool| pool.name.as_str()).take(20).collect();
-        let detail = format!("no pool is named {name:?}; there are {}", known.join(", "));
-        Problem::new(StatusCode::NOT_FOUND, "unknown-pool", detail)
-    })?;
+    let index = named(table, &name)?;
     let now = admin.publisher.clock().now();
     let pool = &table.pools[index];
     let placements = pool.placements.clone().filter_map(PlacementId::new);
@@ -128,6 +124,15 @@ pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<J
         },
         placements: placements.map(|id| layers::of_placement(&snapshot, id, now)).collect(),
     }))
+}
+
+/// The place of the pool of this name.
+pub(super) fn named(table: &Table, name: &str) -> Result<usize, Problem> {
+    table.pools.iter().position(|pool| pool.name == name).ok_or_else(|| {
+        let known: Vec<&str> = table.pools.iter().map(|pool| pool.name.as_str()).take(20).collect();
+        let detail = format!("no pool is named {name:?}; there are {}", known.join(", "));
+        Problem::new(StatusCode::NOT_FOUND, "unknown-pool", detail)
+    })
 }
 
 /// Routes per pool.

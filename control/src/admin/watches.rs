@@ -1,13 +1,13 @@
 //! `/v1/watches`: changes under watch, and ending a watch.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Shared;
-use super::conditions::{Reason, sound_reason};
+use super::conditions::{Reason, refuse_fields, sound_reason};
 use super::extract::{Asked, At};
 use super::kinds::{Looking, problems};
 use super::problem::Problem;
@@ -25,7 +25,8 @@ pub struct Watches {
 
 problems!(
     /// Of ending one.
-    Ending = ANY, "bad-path", "bad-query", "missing-reason", "needs-role", "out-of-scope", "unknown-watch", "watch-over"
+    Ending = ANY, "bad-path", "bad-query", "bad-condition", "bad-key", "missing-reason", "needs-role", "out-of-scope",
+    "unknown-watch", "watch-over"
 );
 
 /// Changes under watch
@@ -40,7 +41,8 @@ pub(super) async fn list(State(admin): Shared) -> Json<Watches> {
 
 /// Ends a watch
 ///
-/// The change stays in force, so there is nothing to preview, and no condition but a reason.
+/// The change stays in force, so there is nothing to preview, and no condition but a reason: `If-Match` and
+/// `Idempotency-Key` are refused.
 #[utoipa::path(delete, path = "/v1/watches/{number}", tag = "watches", operation_id = "endWatch",
     params(("number" = u64, Path, description = "The watch's number."), Reason),
     responses((status = 200, description = "It is over.", body = Trial), Ending))]
@@ -49,7 +51,9 @@ pub(super) async fn end(
     Extension(caller): Extension<Caller>,
     At(number): At<String>,
     Asked(Reason { reason }): Asked<Reason>,
+    headers: HeaderMap,
 ) -> Result<Json<Trial>, Problem> {
+    refuse_fields(&headers, "DELETE /v1/watches/7?reason=seen%20enough")?;
     let reason = sound_reason(&reason)?;
     let (running, ended) = admin.trials.list();
     let named = running.into_iter().chain(ended).find(|trial| trial.number.to_string() == number);

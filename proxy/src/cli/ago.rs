@@ -1,5 +1,7 @@
 //! How long ago something was, or for how long it has been so, in the unit that a person would take.
 
+use control::admin::LastError;
+
 /// A number of milliseconds, so told.
 pub(super) fn ago(ms: f64) -> String {
     const UNITS: [(&str, f64); 4] =
@@ -8,6 +10,11 @@ pub(super) fn ago(ms: f64) -> String {
         Some((unit, length)) => format!("{:.0} {unit}", (ms / length).floor()),
         None => format!("{ms:.0} ms"),
     }
+}
+
+/// What last went wrong and how long ago that was; nothing, if nothing has.
+pub(super) fn last_error(error: Option<&LastError>) -> String {
+    error.map_or_else(String::new, |error| format!("{}, {} ago", error.what, ago(error.ago_ms)))
 }
 
 #[cfg(test)]

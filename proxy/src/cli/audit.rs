@@ -110,7 +110,8 @@ fn follow(args: &AdminArgs, path: &str) -> ExitCode {
     loop {
         let page: Page = match api.json(&call) {
             Ok((page, _)) => page,
-            Err(failure) if is_first => return failure.report(),
+            // Nor does a token that has ended begin to count again.
+            Err(failure) if is_first || failure.is_final() => return failure.report(),
             Err(failure) => {
                 // An edge that is started anew is worth waiting for, and to be told of once.
                 if !std::mem::replace(&mut is_lost, true) {

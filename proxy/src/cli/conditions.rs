@@ -36,6 +36,11 @@ pub(super) struct ConditionArgs {
 }
 
 impl ConditionArgs {
+    /// Those of a change that nobody is asked about and no guard refuses.
+    pub(super) const fn new(dry_run: bool, volatile: bool) -> Self {
+        Self { dry_run, yes: false, force: None, volatile }
+    }
+
     /// Has a change made that moves traffic; `done` tells what came of it.
     pub(super) fn carry_out<T: DeserializeOwned>(
         &self,

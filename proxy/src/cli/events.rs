@@ -2,6 +2,7 @@
 //!
 //! It goes on where it was when the connection breaks: an edge that is started anew is worth waiting for.
 
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use super::{AdminArgs, Output, complain, print, terminal};
 
 /// How long it is waited before it is listened again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long it is waited at the end for a line that is being printed.
+const LAST_LINE: Duration = Duration::from_millis(100);
 
 #[derive(Args, Debug)]
 pub(super) struct EventsArgs {
@@ -42,7 +45,8 @@ pub(super) fn events(args: &EventsArgs) -> ExitCode {
         Err(code) => return code,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a process that has started gets its event loop").block_on(async {
+    let runtime = runtime.expect("a process that has started gets its event loop");
+    let code = runtime.block_on(async {
         let mut interrupts = match signal(SignalKind::interrupt()) {
             Ok(interrupts) => interrupts,
             Err(error) => {
@@ -58,7 +62,10 @@ pub(super) fn events(args: &EventsArgs) -> ExitCode {
             },
             code = listen(&api, args) => code,
         }
-    })
+    });
+    // A line that somebody takes is over at once; one that nobody takes never is.
+    runtime.shutdown_timeout(LAST_LINE);
+    code
 }
 
 /// Comes when a time is over; never, if there is none.
@@ -94,7 +101,7 @@ async fn listen(api: &Api, args: &EventsArgs) -> ExitCode {
         };
         let is_end = event.name == "end";
         // Whoever read it has seen enough.
-        if !(is_end && is_lost) && print(&told(&event, args.admin.output)).is_err() {
+        if !(is_end && is_lost) && tell(told(&event, args.admin.output)).await.is_err() {
             return ExitCode::SUCCESS;
         }
         is_lost = is_lost && is_end;
@@ -118,6 +125,11 @@ async fn again(api: &Api, last: Option<EventId>) -> Result<Stream, ExitCode> {
             Err(_) => {}
         }
     }
+}
+
+/// Prints on a thread of its own: while nobody takes it, Ctrl-C still counts, and the end of the time.
+async fn tell(told: String) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || print(&told)).await.map_err(io::Error::other)?
 }
 
 fn told(event: &Event, output: Output) -> String {

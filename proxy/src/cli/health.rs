@@ -7,19 +7,21 @@ use control::admin::{Health, Layer, PlacementHealth};
 use steer::Span;
 use steer::effective::Forced;
 
-use super::ago::ago;
+use super::ago::{ago, last_error};
 use super::conditions::ConditionArgs;
 use super::look::{LookArgs, look};
 use super::overriding::{ChangeArgs, TargetArgs};
 use super::sheet::{columns, folded};
 use super::terminal;
+use super::word::one_of;
 
 #[derive(Args, Debug)]
 pub(super) struct HealthArgs {
     /// The region; without one, all are shown
     region: Option<String>,
-    /// up or down, whatever probes say; without it, the region is shown
-    #[arg(value_parser = parse_forced, group = "forces", requires = "reason", conflicts_with = "watch")]
+    /// What counts, whatever probes say; without it, the region is shown
+    #[arg(value_parser = one_of(&[Forced::Up, Forced::Down], Forced::as_str))]
+    #[arg(group = "forces", requires = "reason", conflicts_with = "watch")]
     health: Option<Forced>,
     /// End what was said: what probes say counts again
     #[arg(long, group = "forces", requires_all = ["region", "reason"], conflicts_with = "watch")]
@@ -59,7 +61,7 @@ fn table(health: &Health, args: &HealthArgs) -> String {
     });
     let rows: Vec<Vec<String>> = placements.map(row).collect();
     if rows.is_empty() {
-        return "The table has no such region or pool.".to_owned();
+        return "The table has no such placement.".to_owned();
     }
     let table = columns(&["REGION", "POOL", "SEEN", "FOR", "COUNTS", "LAST ERROR"], rows);
     format!("{table}\n\n{}", folded(&terminal::one_line(&itself(health)), 0))
@@ -67,14 +69,13 @@ fn table(health: &Health, args: &HealthArgs) -> String {
 
 fn row(placement: &PlacementHealth) -> Vec<String> {
     let is_forced = placement.health_by != Layer::Observed;
-    let error = placement.last_error.as_ref();
     vec![
         placement.region.clone(),
         placement.pool.clone(),
         placement.observed.clone(),
         placement.for_ms.map_or_else(|| "-".to_owned(), ago),
         format!("{}{}", placement.health, if is_forced { " (forced)" } else { "" }),
-        error.map_or_else(String::new, |error| format!("{}, {} ago", error.what, ago(error.ago_ms))),
+        last_error(placement.last_error.as_ref()),
     ]
 }
 
@@ -91,9 +92,4 @@ fn itself(health: &Health) -> String {
         true => format!("{ready} Nothing at all has answered it{silence}, so nobody's health changes."),
         false => ready,
     }
-}
-
-fn parse_forced(text: &str) -> Result<Forced, String> {
-    let found = [Forced::Up, Forced::Down].into_iter().find(|health| health.as_str() == text);
-    found.ok_or_else(|| "a health is up or down".to_owned())
 }

@@ -14,11 +14,12 @@ use super::conditions::ConditionArgs;
 use super::look::{LookArgs, look};
 use super::sheet::folded;
 use super::terminal;
+use super::word::one_of;
 
 #[derive(Args, Debug)]
 pub(super) struct LogLevelArgs {
-    /// error, warn, info, debug or trace, until it ends by itself; without one, what counts now is shown
-    #[arg(value_parser = parse_level, requires = "reason", conflicts_with = "watch")]
+    /// How much it shall say, until that ends by itself; without it, what counts now is shown
+    #[arg(value_parser = one_of(&Level::ALL, Level::as_str), requires = "reason", conflicts_with = "watch")]
     level: Option<Level>,
     /// For how long, such as 10m, a day at most [default: 30m]
     #[arg(long = "for", value_name = "TIME", requires = "level")]
@@ -26,25 +27,27 @@ pub(super) struct LogLevelArgs {
     /// Why; shown to whoever looks later
     #[arg(long, requires = "level")]
     reason: Option<String>,
-    #[command(flatten)]
-    conditions: ConditionArgs,
+    /// Tell what it would do, and do nothing
+    #[arg(long, requires = "level")]
+    dry_run: bool,
+    /// Do it even if it cannot be kept: the audit may lack it after a restart
+    #[arg(long, requires = "level")]
+    volatile: bool,
     #[command(flatten)]
     look: LookArgs,
 }
 
 pub(super) fn log_level(args: &LogLevelArgs) -> ExitCode {
-    let LogLevelArgs { level: Some(level), lasts, reason, conditions, look: LookArgs { admin, .. } } = args
-    else {
-        return look(&args.look, "/v1/log-level", |level| folded(&told(level), 0));
-    };
+    let LogLevelArgs { level, lasts, reason, dry_run, volatile, look: how } = args;
+    let Some(level) = level else { return look(how, "/v1/log-level", |level| folded(&told(level), 0)) };
     let mut body = json!({ "level": level, "reason": reason });
     if let Some(lasts) = lasts {
         body["expires_in"] = json!(lasts);
     }
     let call = Call::change(Method::PUT, "/v1/log-level", body.to_string().into_bytes());
-    // It moves no traffic.
-    conditions.carry_out_unasked(
-        admin,
+    // It moves no traffic, so that no guard is to be overruled either.
+    ConditionArgs::new(*dry_run, *volatile).carry_out_unasked(
+        &how.admin,
         call,
         |Carried { shown, fate: Fate { note, .. } }: Carried<LogLevel>| {
             format!("{}; in force, {note}", told(&shown))
@@ -65,9 +68,4 @@ fn told(LogLevel { level, usual, set }: &LogLevel) -> String {
         ),
     };
     terminal::one_line(&told).into_owned()
-}
-
-fn parse_level(text: &str) -> Result<Level, String> {
-    let found = Level::ALL.into_iter().find(|level| level.as_str() == text);
-    found.ok_or_else(|| "a level is error, warn, info, debug or trace".to_owned())
 }

@@ -21,6 +21,7 @@ mod explain;
 mod geo;
 mod happened;
 mod health;
+mod listed;
 mod log_level;
 mod look;
 mod origins;
@@ -45,6 +46,7 @@ mod trial;
 mod verify;
 mod version;
 mod watches;
+mod word;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -83,9 +85,9 @@ enum Command {
     /// Show every region: configured, overridden, observed, and its predicted share of the traffic; or one, with its placements
     Regions(regions::RegionsArgs),
     /// Show which requests lead where; or one route, and where it may go
-    Routes(routes::RoutesArgs),
+    Routes(listed::ListedArgs),
     /// Show the applications; or one, with its probe and its placements
-    Pools(pools::PoolsArgs),
+    Pools(listed::ListedArgs),
     /// Show every origin and what this edge sees of it
     Origins(origins::OriginsArgs),
     /// Show the health of every placement and of the edge itself, or force one: up or down, whatever probes say

@@ -1,11 +1,11 @@
-//! `nearside origins`: every origin, what this edge sees of it, and whether that counts.
+//! `nearside origins`: every origin, what this edge sees of it, and whether its placement takes requests.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use control::admin::{Layer, Origin, Origins};
 
-use super::ago::ago;
+use super::ago::{ago, last_error};
 use super::look::{LookArgs, look};
 use super::pages::{PageArgs, below};
 use super::placements::yes_or_no;
@@ -31,7 +31,7 @@ pub(super) fn origins(args: &OriginsArgs) -> ExitCode {
 
 fn list(Origins { version, total, origins, next }: &Origins) -> String {
     if *total == 0 {
-        return "The table has no such region or pool.".to_owned();
+        return "The table has no such origins.".to_owned();
     }
     let header = [
         "ORIGIN",
@@ -56,26 +56,25 @@ fn list(Origins { version, total, origins, next }: &Origins) -> String {
 
 fn row(origin: &Origin) -> Vec<String> {
     let nothing = || "-".to_owned();
-    // What an operator says counts instead.
-    let counts = match origin.health_by {
+    // What an operator says counts for the placement. Which of its origins is taken still goes by what is seen.
+    let placement = match origin.health_by {
         Layer::Override | Layer::RegionOverride => {
-            format!(" (counts for nothing: {})", origin.health_by.as_str())
+            format!("; its placement: forced ({})", origin.health_by.as_str())
         }
         Layer::Table | Layer::RegionTable | Layer::Observed => String::new(),
     };
-    let error = origin.last_error.as_ref();
     vec![
         origin.address.clone(),
         origin.pool.clone(),
         origin.region.clone(),
-        format!("{}{counts}", origin.health),
+        format!("{}{placement}", origin.health),
         origin.for_ms.map_or_else(nothing, ago),
         yes_or_no(origin.placement_is_usable).to_owned(),
         origin.in_flight.to_string(),
         origin.first_byte_ms.map_or_else(nothing, |ms| format!("{ms:.1} ms")),
         origin.last_success_ago_ms.map_or_else(|| "never".to_owned(), |ms| format!("{} ago", ago(ms))),
         reached_at(origin),
-        error.map_or_else(String::new, |error| format!("{}, {} ago", error.what, ago(error.ago_ms))),
+        last_error(origin.last_error.as_ref()),
     ]
 }
 

@@ -20,6 +20,9 @@ use super::AdminArgs;
 use super::call::{Call, quoted};
 use super::conditions::ConditionArgs;
 use super::trial::WatchArgs;
+use super::word::one_of;
+
+const STATES: [State; 4] = [State::Active, State::Standby, State::Drain, State::Off];
 
 /// What is overridden.
 #[derive(Args, Clone, Debug)]
@@ -55,7 +58,7 @@ pub(super) struct StateArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Leave it out with --clear
-    #[arg(required_unless_present = "clear", value_parser = parse_state)]
+    #[arg(required_unless_present = "clear", value_parser = one_of(&STATES, State::as_str))]
     state: Option<State>,
     /// End the override: the table's state counts again
     #[arg(long, conflicts_with_all = ["state", "over"])]
@@ -219,10 +222,4 @@ fn on_the_way(overridden: &Overrides) -> String {
     let drain = overridden.state.as_ref().and_then(|state| state.ramp.as_ref());
     let ramps = weight.into_iter().chain(drain).filter(|ramp| ramp.ends_at > now);
     ramps.map(|ramp| format!(", on its way to weight {} until {:.0}", ramp.to, ramp.ends_at)).collect()
-}
-
-fn parse_state(text: &str) -> Result<State, String> {
-    let states = [State::Active, State::Standby, State::Drain, State::Off];
-    let found = states.into_iter().find(|state| state.as_str() == text);
-    found.ok_or_else(|| "a state is active, standby, drain or off".to_owned())
 }

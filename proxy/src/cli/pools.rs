@@ -2,32 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
 use control::admin::{Pool, PoolSummary, Pools, Probe};
 use steer::spec::ProbeKind;
 
-use super::call::quoted;
-use super::look::{LookArgs, look};
-use super::pages::{PageArgs, below};
+use super::listed::ListedArgs;
+use super::pages::below;
 use super::placements::layers;
 use super::sheet::{columns, facts};
 
-#[derive(Args, Debug)]
-pub(super) struct PoolsArgs {
-    /// The pool; without one, all are listed
-    #[arg(conflicts_with_all = ["after", "limit"])]
-    name: Option<String>,
-    #[command(flatten)]
-    pages: PageArgs,
-    #[command(flatten)]
-    look: LookArgs,
-}
-
-pub(super) fn pools(args: &PoolsArgs) -> ExitCode {
-    match &args.name {
-        Some(name) => look(&args.look, &format!("/v1/pools/{}", quoted(name)), one),
-        None => look(&args.look, &args.pages.of("/v1/pools", &[]), list),
-    }
+pub(super) fn pools(args: &ListedArgs) -> ExitCode {
+    args.show("/v1/pools", list, one)
 }
 
 fn list(Pools { version, pools, next }: &Pools) -> String {

@@ -2,31 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
 use control::admin::{Carries, Does, Must, Paths, Route, RouteSummary, Routes};
 
-use super::call::quoted;
-use super::look::{LookArgs, look};
-use super::pages::{PageArgs, below};
+use super::listed::ListedArgs;
+use super::pages::below;
 use super::placements::layers;
 use super::sheet::{columns, facts};
 
-#[derive(Args, Debug)]
-pub(super) struct RoutesArgs {
-    /// The route; without one, all are listed
-    #[arg(conflicts_with_all = ["after", "limit"])]
-    name: Option<String>,
-    #[command(flatten)]
-    pages: PageArgs,
-    #[command(flatten)]
-    look: LookArgs,
-}
-
-pub(super) fn routes(args: &RoutesArgs) -> ExitCode {
-    match &args.name {
-        Some(name) => look(&args.look, &format!("/v1/routes/{}", quoted(name)), one),
-        None => look(&args.look, &args.pages.of("/v1/routes", &[]), list),
-    }
+pub(super) fn routes(args: &ListedArgs) -> ExitCode {
+    args.show("/v1/routes", list, one)
 }
 
 fn list(Routes { version, total, routes, next }: &Routes) -> String {

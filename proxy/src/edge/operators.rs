@@ -125,9 +125,10 @@ async fn run(
         tracing::debug!(%peer, %error, "a connection to the admin API has no bounds in the kernel");
     }
     let Some(tls) = tls else { return http(stream, peer, None, service, bounds).await };
-    match timeout(bounds.head, tls.acceptor().accept(stream)).await {
+    let (acceptor, authorities) = tls.operators_acceptor();
+    match timeout(bounds.head, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let certificate = operator_names(stream.get_ref().1);
+            let certificate = operator_names(stream.get_ref().1, authorities);
             http(stream, peer, certificate, service, bounds).await;
         }
         Ok(Err(error)) => {

@@ -1,9 +1,9 @@
 //! TLS of a listener: made from files, and made anew when they change.
 //!
-//! Connections take the configuration of the moment they arrive; those that are open keep theirs. Files that are wrong
-//! change nothing. Sessions are resumed by stateless tickets: one set of keys per listener, which rotate every six hours,
-//! shared by all workers and kept across reloads, so that new certificates cost returning clients nothing. The keys are
-//! changed when the authority or duty of client certificates changes: a ticket must not spare a client that test.
+//! Connections take the configuration of the moment they arrive; those that are open keep theirs, but an operator's is told
+//! when the authorities of his certificate are replaced. Files that are wrong change nothing. Sessions are resumed by
+//! stateless tickets: one set of keys per listener, which rotate every six hours, shared by all workers and kept across
+//! reloads, so that new certificates cost returning clients nothing. The keys are changed when the authority or duty of client certificates changes: a ticket must not spare a client that test.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use control::access::Authorities;
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use sha2::{Digest, Sha256};
@@ -43,6 +44,8 @@ struct Made {
     certificates: Vec<Certificate>,
     /// Of what decides which clients are let in.
     client_auth: Fingerprint,
+    /// Those that decide, for as long as that is the same.
+    authorities: Authorities,
 }
 
 /// The files of a listener, read once.
@@ -66,6 +69,12 @@ impl ListenerTls {
         TlsAcceptor::from(self.current.load().config.clone())
     }
 
+    /// The same for an operator, and the authorities that his certificate is verified by.
+    pub(crate) fn operators_acceptor(&self) -> (TlsAcceptor, Authorities) {
+        let current = self.current.load();
+        (TlsAcceptor::from(current.config.clone()), current.authorities.clone())
+    }
+
     /// Certificates that are out of date, in words.
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.current.load().certificates.iter().filter_map(Certificate::out_of_date).collect()
@@ -82,7 +91,13 @@ impl ListenerTls {
         }
         let current = self.current.load();
         let made = files.and_then(|files| Made::from(&files, &self.settings, Some(&current)));
-        Some(made.map(|made| self.current.store(Arc::new(made))))
+        Some(made.map(|made| {
+            let is_by_others = made.authorities != current.authorities;
+            self.current.store(Arc::new(made));
+            if is_by_others {
+                current.authorities.replace();
+            }
+        }))
     }
 }
 
@@ -154,11 +169,12 @@ impl Made {
         let offered = &ALPN[usize::from(!settings.speaks_http2)..];
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = match before.filter(|before| before.client_auth == client_auth) {
-            Some(before) => before.config.ticketer.clone(),
-            None => new_ticketer(&files.pairs[0].0)?,
+        let (ticketer, authorities) = match before.filter(|before| before.client_auth == client_auth) {
+            Some(before) => (before.config.ticketer.clone(), before.authorities.clone()),
+            None => (new_ticketer(&files.pairs[0].0)?, Authorities::default()),
         };
-        Ok(Self { config: Arc::new(config), certificates, client_auth })
+        config.ticketer = ticketer;
+        Ok(Self { config: Arc::new(config), certificates, client_auth, authorities })
     }
 }
 

@@ -1,18 +1,18 @@
 //! The certificate that an operator has proved to be his own, as the admin API wants it: its names and its end.
 
-use control::access::ClientNames;
+use control::access::{Authorities, ClientNames};
 use jiff::Timestamp;
 use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-/// The one that he has shown, if he has. rustls has verified it.
-pub(crate) fn operator_names(session: &ServerConnection) -> Option<ClientNames> {
-    names(session.peer_certificates()?.first()?)
+/// The one that he has shown, if he has. rustls has verified it by these authorities.
+pub(crate) fn operator_names(session: &ServerConnection, by: Authorities) -> Option<ClientNames> {
+    names(session.peer_certificates()?.first()?, by)
 }
 
 /// What cannot be read has no names, so nobody is meant by it.
-fn names(der: &CertificateDer<'_>) -> Option<ClientNames> {
+fn names(der: &CertificateDer<'_>, authorities: Authorities) -> Option<ClientNames> {
     let (_, leaf) = X509Certificate::from_der(der).ok()?;
     let not_after = Timestamp::from_second(leaf.validity().not_after.timestamp()).ok()?;
     let alternative = leaf.subject_alternative_name().ok()?;
@@ -27,7 +27,7 @@ fn names(der: &CertificateDer<'_>) -> Option<ClientNames> {
         let common = leaf.subject().iter_common_name();
         names.extend(common.filter_map(|name| name.as_str().ok()).map(str::to_owned));
     }
-    Some(ClientNames { names, not_after })
+    Some(ClientNames { names, not_after, authorities })
 }
 
 #[cfg(test)]
@@ -41,7 +41,7 @@ mod tests {
         params.distinguished_name.push(DnType::CommonName, "ann");
         change(&mut params);
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        names(certificate.der()).unwrap().names
+        names(certificate.der(), Authorities::default()).unwrap().names
     }
 
     #[test]

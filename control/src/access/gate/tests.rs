@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use axum::http::HeaderValue;
 
 use super::*;
+use crate::access::certificate::Authorities;
 use crate::access::edit::Editor;
 use crate::access::token::hex;
 
@@ -179,6 +180,7 @@ fn a_certificate_counts_where_no_token_is_sent() {
         certificate: Some(ClientNames {
             names: names.iter().map(ToString::to_string).collect(),
             not_after: Timestamp::from_second(Timestamp::now().as_second() + seconds).unwrap(),
+            authorities: Authorities::default(),
         }),
     };
     let none = HeaderMap::new();
@@ -221,11 +223,33 @@ fn a_certificate_that_had_ended_was_still_known() {
     let house = house();
     let known = |name: &str, seconds: i64| {
         let not_after = Timestamp::from_second(Timestamp::now().as_second() + seconds).unwrap();
-        let shown = ClientNames { names: vec![name.to_owned()], not_after };
+        let shown = ClientNames { names: vec![name.to_owned()], not_after, ..ClientNames::default() };
         let (name, how) = ("ops.example".to_owned(), How::Certificate(shown));
         house.access.still_knows(&Caller { name, role: Role::Operator, scope: Scope::Everywhere, how })
     };
     assert!(known("ops.example", 100));
     assert!(!known("ops.example", -1));
     assert!(!known("other.example", 100), "it names somebody else");
+}
+
+#[test]
+fn a_certificate_was_still_known_when_its_authority_was_gone() {
+    let house = house();
+    let not_after = Timestamp::from_second(Timestamp::now().as_second() + 100).unwrap();
+    let (then, now) = (Authorities::default(), Authorities::default());
+    let shown = |authorities: &Authorities| Peer {
+        address: "192.0.2.1".parse().unwrap(),
+        certificate: Some(ClientNames {
+            names: vec!["ops.example".to_owned()],
+            not_after,
+            authorities: authorities.clone(),
+        }),
+    };
+    let caller = house.access.who(&shown(&then), &HeaderMap::new()).unwrap();
+    assert!(house.access.still_knows(&caller));
+    then.replace();
+    assert!(!house.access.still_knows(&caller));
+    let again = house.access.who(&shown(&then), &HeaderMap::new());
+    assert_eq!(again, Err(Stranger::AuthoritiesReplaced), "a connection that stays open opens nothing");
+    assert!(house.access.who(&shown(&now), &HeaderMap::new()).is_ok());
 }
