@@ -301,6 +301,24 @@ fn a_file_that_a_start_has_refused_is_not_new_to_the_next() {
 }
 
 #[test]
+fn a_file_with_mistakes_that_a_start_has_read_is_not_new_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_folder = folder.path().join("state");
+    Edge::start(Some(&state_folder), TABLE).stop();
+    let is_read = |line: &&Entry<Line>| {
+        matches!(&line.data.change, Recorded::FileRead { fingerprint }
+            if *fingerprint == crate::version::fingerprint("regions = 7"))
+    };
+    for _ in 0..2 {
+        let edge = Edge::start(Some(&state_folder), "regions = 7");
+        edge.is_kept();
+        assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
+        assert_eq!(edge.lines().iter().filter(is_read).count(), 1, "it is noted once");
+        edge.stop();
+    }
+}
+
+#[test]
 fn a_file_that_was_changed_while_nobody_ran_is_asked_of_the_guard() {
     let folder = tempfile::tempdir().unwrap();
     let state_folder = folder.path().join("state");
