@@ -145,8 +145,7 @@ impl Commit {
     fn adopt(&mut self, ready: Vec<Ready>, stamps: &[Option<Stamp>]) {
         let steps: Vec<Step> = ready.iter().map(|ready| ready.step.clone()).collect();
         if let Keeping::Broken(broken) = &mut self.keeper.keeping {
-            let version = self.publisher.snapshot().version.clone();
-            broken.is_changed |= ready.iter().any(|ready| ready.order.what.is_new_beside(&version.text));
+            broken.is_changed |= ready.iter().any(|ready| ready.order.is_decided());
         }
         let newest = self.publisher.adopt(&steps);
         // Each change of overrides counts one.

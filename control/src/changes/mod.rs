@@ -40,7 +40,7 @@ use tokio::sync::{broadcast, oneshot};
 pub(crate) use hold::Hold;
 pub use keeps::Keeps;
 pub use known::{Known, KnownVersion};
-pub use order::{Done, Key, Made, Order, Refused, What};
+pub use order::{Done, FILE, Key, Made, Order, Refused, What};
 pub use record::{Kept, Line, Recorded};
 pub use seen::{NotSeen, Seen};
 pub use start::{NotStarted, Start, Started, start};

@@ -265,6 +265,19 @@ fn what_was_ended_in_a_former_run_is_not_ended_again() {
 }
 
 #[test]
+fn a_table_that_was_published_again_here_stays_in_the_audit() {
+    let (_folder, former, edge) = handover(TABLE);
+    assert_eq!(edge.submit(Order { volatile: true, ..publish(TABLE) }).unwrap().version, 2);
+    former.stop();
+    edge.is_kept();
+    assert_eq!((edge.version(), edge.text(), edge.weight("eu")), (4, TABLE.to_owned(), None));
+    let last = edge.lines().pop().unwrap();
+    assert_eq!(last.author, "ada");
+    assert!(matches!(&last.data.change, Recorded::Table { about, .. } if about.version == 4), "{last:?}");
+    edge.stop();
+}
+
+#[test]
 fn a_folder_that_is_in_the_way_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
