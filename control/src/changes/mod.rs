@@ -47,6 +47,7 @@ pub use start::{NotStarted, Start, Started, start};
 
 use crate::effect::{Effect, if_dead, preview};
 use crate::journal::{History, TextReader};
+use crate::overlay::MAX_TARGETS;
 use crate::publisher::{Publisher, Step};
 use crate::share::Samples;
 use commit::Commit;
@@ -59,8 +60,8 @@ use unwritten::Unwritten;
 
 /// Orders that wait. More than that are told to come again.
 const MAX_WAITING: usize = 1024;
-/// Events that somebody who listens may be behind.
-const MAX_BEHIND: usize = 1024;
+/// Events that somebody who listens may be behind. A state that is opened late may change every override at once.
+const MAX_BEHIND: usize = 2 * MAX_TARGETS;
 
 /// Where orders go. A clone is the same.
 #[derive(Clone, Debug)]
