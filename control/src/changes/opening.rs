@@ -210,16 +210,16 @@ impl Commit {
             }
         }
         let clock = self.publisher.clock();
-        // What was ended there, or has expired since, needs no other end.
+        // What was ended there, or has expired since, needs no other end; nor does what was set or ended here.
         let former = Overlay::restore(recorded.overlay, clock.wall(), clock.now());
         let mut ends = Vec::new();
         for Change { target, overrides } in former.saved().overrides {
             let here = current.overlay.of(&target);
-            if *here != overrides {
+            if !here.are_kept_as(&overrides) {
                 let was = serde_json::to_string(&overrides).unwrap_or_default();
                 tracing::warn!(%target, was, "an override of a former run does not count any more");
             }
-            if here.is_empty() {
+            if here.is_empty() && !self.keeper.late.iter().any(|late| late.overrides(&target)) {
                 let set = Box::new(Change { target, overrides: Overrides::NONE });
                 ends.push(self.own_line(Recorded::Override { set }));
             }
@@ -265,5 +265,5 @@ fn different(before: &Overlay, after: &Overlay) -> Vec<Change> {
     let ended = before.saved().overrides.into_iter().filter(|change| after.of(&change.target).is_empty());
     let ended = ended.map(|Change { target, .. }| Change { target, overrides: Overrides::NONE });
     let set = after.saved().overrides.into_iter();
-    ended.chain(set.filter(|change| *before.of(&change.target) != change.overrides)).collect()
+    ended.chain(set.filter(|change| !before.of(&change.target).are_kept_as(&change.overrides))).collect()
 }

@@ -265,6 +265,27 @@ fn what_was_ended_in_a_former_run_is_not_ended_again() {
 }
 
 #[test]
+fn an_override_that_was_ended_here_is_not_ended_twice() {
+    let (folder, former, edge) = handover(TABLE);
+    let volatile = |weight| {
+        let patch = OverridePatch { weight: Some(weight), ..patch("eu") };
+        Order { volatile: true, ..order(What::Override(patch)) }
+    };
+    edge.submit(volatile(Some(5))).unwrap();
+    edge.submit(volatile(None)).unwrap();
+    former.stop();
+    edge.is_kept();
+    let overridden = |line: &&Entry<Line>| matches!(line.data.change, Recorded::Override { .. });
+    let authors: Vec<String> =
+        edge.lines().iter().filter(overridden).map(|line| line.author.clone()).collect();
+    assert_eq!(authors, ["ada", "ada", "ada"], "set there, set and ended here");
+    edge.stop();
+    let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
+    assert_eq!(edge.weight("eu"), None);
+    edge.stop();
+}
+
+#[test]
 fn a_table_that_was_published_again_here_stays_in_the_audit() {
     let (_folder, former, edge) = handover(TABLE);
     assert_eq!(edge.submit(Order { volatile: true, ..publish(TABLE) }).unwrap().version, 2);
