@@ -23,6 +23,7 @@ mod known;
 mod opening;
 mod order;
 mod record;
+mod renumbered;
 mod restore;
 mod seen;
 mod staged;
@@ -42,6 +43,7 @@ pub use keeps::Keeps;
 pub use known::{Known, KnownVersion};
 pub use order::{Done, FILE, Key, Made, Order, Refused, What};
 pub use record::{Kept, Line, Recorded};
+pub(crate) use renumbered::Renumbered;
 pub use seen::{NotSeen, Seen};
 pub use start::{NotStarted, Start, Started, start};
 
@@ -184,6 +186,11 @@ impl Changes {
     /// Keeps a state that could not be opened from being opened, as long as it lives.
     pub(crate) fn hold(&self) -> Hold {
         self.holds.hold()
+    }
+
+    /// By how much the numbers of this run's versions were raised.
+    pub(crate) fn renumbered(&self) -> Renumbered {
+        self.known.lock().renumbered
     }
 
     /// Whether changes are being kept.

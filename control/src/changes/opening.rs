@@ -10,9 +10,10 @@
 //! nobody is looking. Nothing is lost by it. The audit has what was recorded, the log names each override that does not
 //! count any more, and what is in force is written behind it, so that the next start finds the same.
 //!
-//! Version numbers go on behind the recorded ones, so that no number means two tables in one journal. Whoever listens is
-//! told of what is in force since, as of any change: who takes a change back has to know what was there before it. While a
-//! change is watched, all this waits (`hold`).
+//! Version numbers go on behind the recorded ones and behind those that were seen here, so that no number means two tables in
+//! one journal, or to one who has looked; the overlay's number goes on, too. Whoever listens is told of what is in force since,
+//! as of any change: who takes a change back has to know what was there before it. While a change is watched, all this waits
+//! (`hold`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use super::keeper::Keeping;
 use super::known::KnownVersion;
 use super::order::{Done, Made};
 use super::record::Recorded;
+use super::renumbered::Renumbered;
 use super::restore::{Boot, restore};
 use super::start::begun;
 use super::unwritten::{OWN_NAME, Unwritten};
@@ -125,7 +127,10 @@ impl Commit {
         // Else the file has changed since it was last recorded, and what serves here is newer.
         let is_recorded = recorded.known.file() == Some(own.about.fingerprint.as_str());
         let clock = self.publisher.clock();
-        let overlay = Overlay::restore(std::mem::take(&mut recorded.overlay), clock.wall(), clock.now());
+        let mut saved = std::mem::take(&mut recorded.overlay);
+        // Under a number that nobody has seen, neither here nor there.
+        saved.number = saved.number.max(current.overlay.number) + 1;
+        let overlay = Overlay::restore(saved, clock.wall(), clock.now());
         let overrides = overlay.len();
         let changes = different(&current.overlay, &overlay);
         let overlaid = Step::Overlay(Arc::new(overlay));
@@ -138,15 +143,16 @@ impl Commit {
         // The last line of what was recorded.
         let head = self.readers.get().map(|readers| readers.history.head());
         let kept = former.as_ref().and(head);
-        let version = match former {
-            Some(former) => Some(former),
-            None if is_in_force => None,
-            None => {
-                let about = About { version: recorded.last_version() + 1, ..own.about.clone() };
-                self.keeper.late.push_back(begun(&mut recorded, &about, &own.text, true).late());
-                Some(Arc::new(Version { about, text: own.text.clone(), table: own.table.clone() }))
-            }
-        };
+        let newest = recorded.last_version();
+        let is_file = former.is_none();
+        let version = former.or_else(|| {
+            let version = own.about.version.max(newest + 1);
+            (!is_in_force).then(|| Arc::new(own.under(About { version, ..own.about.clone() })))
+        });
+        let new = version.as_ref().filter(|version| version.about.version > newest);
+        if let Some(new) = new {
+            self.keeper.late.push_back(begun(&mut recorded, &new.about, &new.text, is_file).late());
+        }
         if let Some(read) = file.filter(|read| recorded.known.file() != Some(read.as_str())) {
             self.keeper.late.push_back(self.own_line(Recorded::FileRead { fingerprint: read.clone() }));
             recorded.known.file = Some(read);
@@ -159,7 +165,10 @@ impl Commit {
         let steps: Vec<Step> = std::iter::once(overlaid).chain(version.clone().map(Step::Table)).collect();
         self.publisher.adopt(&steps);
         *self.known.lock() = recorded.known;
-        self.keys = recorded.keys.with(&self.keys);
+        // Whoever asks again for what was told anew has it made anew.
+        let answered = self.keys.saved().into_iter();
+        let answered = answered.filter(|(_, done)| !matches!(done.made, Made::Table(_) | Made::FileRead(_)));
+        self.keys = recorded.keys.with(answered);
         changes.into_iter().for_each(|change| self.announce_own(Made::Override(Box::new(change)), head));
         if let Some(version) = version {
             self.announce_own(Made::Table(version.about.clone()), kept);
@@ -177,24 +186,35 @@ impl Commit {
         !violations.is_empty()
     }
 
-    /// A recorded version, to be in force under its own number; `None` if it cannot be.
+    /// A recorded version, to be in force again; `None` if it cannot be.
     fn former(&self, recorded: &KnownVersion, own: &Version) -> Option<Arc<Version>> {
-        let about = recorded.about.clone();
+        let about = self.numbered(&recorded.about, &own.about);
         if about.fingerprint == own.about.fingerprint {
-            return Some(Arc::new(Version { about, text: own.text.clone(), table: own.table.clone() }));
+            return Some(Arc::new(own.under(about)));
         }
         let draft = recorded.draft(self.readers.get().map(|readers| &readers.texts))?;
         match self.publisher.compiled(draft, about.version) {
-            Ok(compiled) => {
-                let (text, table) = (compiled.text.clone(), compiled.table.clone());
-                Some(Arc::new(Version { about, text, table }))
-            }
+            Ok(compiled) => Some(Arc::new(compiled.under(about))),
             Err(findings) => {
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
-                tracing::error!(version = about.version, "the recorded table cannot serve; this one stays");
+                tracing::error!(
+                    version = recorded.about.version,
+                    "the recorded table cannot serve; this one stays"
+                );
                 None
             }
         }
+    }
+
+    /// A recorded version under its own number; or as a new version, if that number, or one after it, named another table here.
+    fn numbered(&self, recorded: &About, own: &About) -> About {
+        let is_same = recorded.fingerprint == own.fingerprint;
+        if recorded.version > own.version || recorded.version == own.version && is_same {
+            return recorded.clone();
+        }
+        let version = own.version + u64::from(!is_same);
+        let (source, published_at) = (format!("version {}", recorded.version), self.publisher.clock().wall());
+        About { version, source, published_at, ..recorded.clone() }
     }
 
     /// Stays with what is in force, and writes it behind what was recorded. Versions after `base` are this run's.
@@ -203,12 +223,12 @@ impl Commit {
             "something was changed here before the state could be opened: that stays, and what a former run recorded does not count"
         );
         let current = self.publisher.snapshot();
-        let further = recorded.last_version().saturating_sub(base);
-        for unwritten in &mut self.keeper.late {
-            if let Recorded::Table { about, .. } = &mut unwritten.entry.data.change {
-                about.version += further;
-            }
+        let renumbered = Renumbered::behind(recorded.last_version(), base);
+        let further = renumbered.further();
+        if further > 0 {
+            tracing::warn!(further, "the versions of this run have numbers that are so much higher now");
         }
+        self.keeper.late.iter_mut().for_each(|late| renumbered.line(late));
         let clock = self.publisher.clock();
         // What was ended there, or has expired since, needs no other end; nor does what was set or ended here.
         let former = Overlay::restore(recorded.overlay, clock.wall(), clock.now());
@@ -228,20 +248,20 @@ impl Commit {
         let own = self.known.lock().clone();
         for version in own.versions().filter(|version| version.about.version > base) {
             let mut version = version.clone();
-            version.about.version += further;
+            renumbered.about(&mut version.about);
             recorded.known.add(version);
         }
         recorded.known.file = own.file.or(recorded.known.file);
-        let renumbered = (further > 0).then(|| {
-            let Version { about, text, table } = &*current.version;
-            let about = About { version: about.version + further, ..about.clone() };
-            Arc::new(Version { about, text: text.clone(), table: table.clone() })
-        });
-        let steps: Vec<Step> = renumbered.iter().cloned().map(Step::Table).collect();
+        recorded.known.renumbered = renumbered;
+        let mut about = current.version.about.clone();
+        renumbered.about(&mut about);
+        let version = (about != current.version.about).then(|| Arc::new(current.version.under(about)));
+        let steps: Vec<Step> = version.iter().cloned().map(Step::Table).collect();
         self.publisher.adopt(&steps);
         *self.known.lock() = recorded.known;
-        self.keys = recorded.keys.with(&self.keys);
-        if let Some(version) = renumbered {
+        let answered = self.keys.saved().into_iter().map(|(key, done)| (key, renumbered.done(&done)));
+        self.keys = recorded.keys.with(answered);
+        if let Some(version) = version {
             self.announce_own(Made::Table(version.about.clone()), None);
         }
     }

@@ -1,5 +1,7 @@
 //! What a start finds: a file that was changed meanwhile, a state that cannot be opened and can be later.
 
+mod numbers;
+
 use super::*;
 use crate::changes::opening::FIRST_PAUSE;
 use crate::events::Heard;
@@ -97,10 +99,10 @@ fn a_file_that_would_leave_nobody_beside_what_was_recorded_is_refused() {
     assert_eq!(edge.text(), only_us());
     former.stop();
     edge.is_kept();
-    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
+    assert_eq!((edge.version(), edge.text()), (2, TABLE.to_owned()), "the first was another here");
     edge.stop();
     let edge = Edge::start(Some(&state_folder), &only_us());
-    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()), "it was refused, which was noted");
+    assert_eq!((edge.version(), edge.text()), (2, TABLE.to_owned()), "it was refused, which was noted");
     edge.stop();
 }
 
@@ -201,7 +203,7 @@ fn whoever_listens_is_told_what_is_taken_up() {
     let Made::Table(about) = &table.made else { panic!("{table:?}") };
     assert_eq!((about.version, about.author.as_str()), (2, "ada"));
     for done in [weight, table] {
-        assert_eq!((done.author.as_str(), done.version, done.overlay), ("nearside", 2, 1));
+        assert_eq!((done.author.as_str(), done.version, done.overlay), ("nearside", 2, 2));
         assert!(done.kept.is_some(), "it was recorded");
         let Heard::Event(event) = edge.runtime.block_on(events.next()) else { panic!("nothing was missed") };
         assert_eq!(event.name, "change");
