@@ -174,17 +174,17 @@ impl Commit {
             if let Some(key) = key {
                 self.keys.add(key, fact.clone());
             }
-            self.announce(&fact);
+            self.announce(&fact, ChangeEvent::of(&fact));
             // Whoever asked may have left.
             let _ = done.send(Ok(fact));
         }
     }
 
-    /// Tells whoever listens of a change that is in force.
-    pub(super) fn announce(&self, done: &Arc<Done>) {
+    /// Tells whoever listens of a change that is in force: here, and outside by an event.
+    pub(super) fn announce(&self, done: &Arc<Done>, event: ChangeEvent) {
         // Nobody may listen.
         let _ = self.events.send(done.clone());
-        self.publisher.events().add(&Happened::Change(ChangeEvent::of(done)));
+        self.publisher.events().add(&Happened::Change(event));
     }
 }
 

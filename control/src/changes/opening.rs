@@ -32,7 +32,8 @@ use super::restore::{Boot, restore};
 use super::start::begun;
 use super::unwritten::{OWN_NAME, Unwritten};
 use crate::effect::refused;
-use crate::journal::{Journal, Limits, Stamp};
+use crate::events::ChangeEvent;
+use crate::journal::{Journal, Limits};
 use crate::overlay::{Change, Overlay, Overrides};
 use crate::publisher::Step;
 use crate::snapshot::Snapshot;
@@ -43,6 +44,13 @@ pub(super) const FIRST_PAUSE: Span = Span::from_secs(1);
 const LONGEST_PAUSE: Span = Span::from_secs(15);
 /// The reason of what nobody ordered then.
 const OPENED: &str = "what is in force when the state could be opened";
+
+/// What is in force since the state was opened, to be told once it has been written.
+struct News {
+    made: Made,
+    /// Whether the journal had it before.
+    is_recorded: bool,
+}
 
 /// When a state that could not be opened is tried again.
 #[derive(Debug)]
@@ -103,11 +111,12 @@ impl Commit {
                     let _ = self.readers.set(readers);
                 }
                 tracing::info!(folder, "the state could be opened: changes are kept from now on");
-                match is_changed {
+                let news = match is_changed {
                     false => self.take_up(recorded),
                     true => self.stay(recorded, base),
-                }
+                };
                 self.keeper.catch_up();
+                news.into_iter().for_each(|news| self.announce_own(news));
             }
             (Err(problem), _) if problem != broken.problem => {
                 tracing::error!(folder, error = problem, "changes cannot be kept");
@@ -119,7 +128,7 @@ impl Commit {
     }
 
     /// Goes on from what was recorded, as a start would have.
-    fn take_up(&mut self, mut recorded: Boot) {
+    fn take_up(&mut self, mut recorded: Boot) -> Vec<News> {
         let current = self.publisher.snapshot();
         let own = &current.version;
         let last = recorded.known.versions().next_back().cloned();
@@ -140,9 +149,6 @@ impl Commit {
         // What was noted meanwhile stays noted; tables and files are told anew.
         self.keeper.late.retain(|late| !late.is_of_tables());
         let file = self.known.lock().file.clone();
-        // The last line of what was recorded.
-        let head = self.readers.get().map(|readers| readers.history.head());
-        let kept = former.as_ref().and(head);
         let newest = recorded.last_version();
         let is_file = former.is_none();
         let version = former.or_else(|| {
@@ -150,6 +156,7 @@ impl Commit {
             (!is_in_force).then(|| Arc::new(own.under(About { version, ..own.about.clone() })))
         });
         let new = version.as_ref().filter(|version| version.about.version > newest);
+        let is_recorded = new.is_none();
         if let Some(new) = new {
             self.keeper.late.push_back(begun(&mut recorded, &new.about, &new.text, is_file).late());
         }
@@ -169,10 +176,10 @@ impl Commit {
         let answered = self.keys.saved().into_iter();
         let answered = answered.filter(|(_, done)| !matches!(done.made, Made::Table(_) | Made::FileRead(_)));
         self.keys = recorded.keys.with(answered);
-        changes.into_iter().for_each(|change| self.announce_own(Made::Override(Box::new(change)), head));
-        if let Some(version) = version {
-            self.announce_own(Made::Table(version.about.clone()), kept);
-        }
+        let overridden = changes.into_iter().map(|change| Made::Override(Box::new(change)));
+        let overridden = overridden.map(|made| News { made, is_recorded: true });
+        let table = version.map(|version| News { made: Made::Table(version.about.clone()), is_recorded });
+        overridden.chain(table).collect()
     }
 
     /// Whether the table of here would take away, beside the recorded overrides, what a guard protects of the recorded one.
@@ -218,7 +225,7 @@ impl Commit {
     }
 
     /// Stays with what is in force, and writes it behind what was recorded. Versions after `base` are this run's.
-    fn stay(&mut self, mut recorded: Boot, base: u64) {
+    fn stay(&mut self, mut recorded: Boot, base: u64) -> Vec<News> {
         tracing::warn!(
             "something was changed here before the state could be opened: that stays, and what a former run recorded does not count"
         );
@@ -261,17 +268,19 @@ impl Commit {
         *self.known.lock() = recorded.known;
         let answered = self.keys.saved().into_iter().map(|(key, done)| (key, renumbered.done(&done)));
         self.keys = recorded.keys.with(answered);
-        if let Some(version) = version {
-            self.announce_own(Made::Table(version.about.clone()), None);
-        }
+        let table = version.map(|version| Made::Table(version.about.clone()));
+        table.into_iter().map(|made| News { made, is_recorded: false }).collect()
     }
 
-    /// Tells whoever listens what is in force since the state was opened, and where the journal has it.
-    fn announce_own(&self, made: Made, kept: Option<Stamp>) {
+    /// Tells whoever listens what is in force since the state was opened. Which line of the journal has it is not at hand.
+    fn announce_own(&self, News { made, is_recorded }: News) {
         let current = self.publisher.snapshot();
         let (version, overlay) = (current.version.about.version, current.overlay.number);
         let (author, reason) = (OWN_NAME.to_owned(), OPENED.to_owned());
-        self.announce(&Arc::new(Done { made, author, reason, version, overlay, kept }));
+        let done = Done { made, author, reason, version, overlay, kept: None };
+        let persisted = is_recorded || self.keeper.late.is_empty();
+        let event = ChangeEvent { persisted, ..ChangeEvent::of(&done) };
+        self.announce(&Arc::new(done), event);
     }
 
     /// A line that nobody ordered.

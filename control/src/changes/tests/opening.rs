@@ -1,10 +1,10 @@
 //! What a start finds: a file that was changed meanwhile, a state that cannot be opened and can be later.
 
 mod numbers;
+mod told;
 
 use super::*;
 use crate::changes::opening::FIRST_PAUSE;
-use crate::events::Heard;
 use crate::journal::Entry;
 use crate::log_level::{Level, LevelDraft};
 use crate::traffic::{Answers, Traffic};
@@ -185,44 +185,6 @@ fn a_drill_that_is_watched_keeps_no_state_from_being_opened() {
     assert_eq!(edge.version(), 3);
     assert!(trials.list().0.is_some(), "it is under watch still");
     drop(trials);
-    edge.stop();
-}
-
-#[test]
-fn whoever_listens_is_told_what_is_taken_up() {
-    let (_folder, former, edge) = handover(TABLE);
-    let mut changes = edge.started.changes.events();
-    let mut events = edge.started.publisher.events().listen(None).unwrap();
-    former.stop();
-    edge.is_kept();
-    let weight = changes.try_recv().unwrap();
-    let Made::Override(change) = &weight.made else { panic!("{weight:?}") };
-    assert_eq!(change.target, Target::Region("eu".into()));
-    assert_eq!(change.overrides.weight.as_ref().unwrap().value, 40);
-    let table = changes.try_recv().unwrap();
-    let Made::Table(about) = &table.made else { panic!("{table:?}") };
-    assert_eq!((about.version, about.author.as_str()), (2, "ada"));
-    for done in [weight, table] {
-        assert_eq!((done.author.as_str(), done.version, done.overlay), ("nearside", 2, 2));
-        assert!(done.kept.is_some(), "it was recorded");
-        let Heard::Event(event) = edge.runtime.block_on(events.next()) else { panic!("nothing was missed") };
-        assert_eq!(event.name, "change");
-    }
-    assert!(changes.try_recv().is_err(), "that is all");
-    edge.stop();
-}
-
-#[test]
-fn whoever_listens_is_told_that_a_table_has_another_number() {
-    let (_folder, former, edge) = handover(TABLE);
-    edge.submit(Order { volatile: true, ..weight("us", 5) }).unwrap();
-    let mut changes = edge.started.changes.events();
-    former.stop();
-    edge.is_kept();
-    let done = changes.try_recv().unwrap();
-    let Made::Table(about) = &done.made else { panic!("{done:?}") };
-    assert_eq!((about.version, done.version, edge.version(), done.kept), (3, 3, 3, None));
-    assert!(changes.try_recv().is_err(), "no override has changed");
     edge.stop();
 }
 
