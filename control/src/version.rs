@@ -19,6 +19,14 @@ pub struct Version {
     pub table: Arc<Table>,
 }
 
+impl Version {
+    /// The same table, told of otherwise.
+    #[must_use]
+    pub fn under(&self, about: About) -> Self {
+        Self { about, text: self.text.clone(), table: self.table.clone() }
+    }
+}
+
 /// What is told about a version.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[schema(as = TableVersion)]

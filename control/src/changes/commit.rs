@@ -145,8 +145,7 @@ impl Commit {
     fn adopt(&mut self, ready: Vec<Ready>, stamps: &[Option<Stamp>]) {
         let steps: Vec<Step> = ready.iter().map(|ready| ready.step.clone()).collect();
         if let Keeping::Broken(broken) = &mut self.keeper.keeping {
-            let version = self.publisher.snapshot().version.clone();
-            broken.is_changed |= ready.iter().any(|ready| ready.order.what.is_new_beside(&version.text));
+            broken.is_changed |= ready.iter().any(|ready| ready.order.is_decided());
         }
         let newest = self.publisher.adopt(&steps);
         // Each change of overrides counts one.
@@ -175,17 +174,17 @@ impl Commit {
             if let Some(key) = key {
                 self.keys.add(key, fact.clone());
             }
-            self.announce(&fact);
+            self.announce(&fact, ChangeEvent::of(&fact));
             // Whoever asked may have left.
             let _ = done.send(Ok(fact));
         }
     }
 
-    /// Tells whoever listens of a change that is in force.
-    pub(super) fn announce(&self, done: &Arc<Done>) {
+    /// Tells whoever listens of a change that is in force: here, and outside by an event.
+    pub(super) fn announce(&self, done: &Arc<Done>, event: ChangeEvent) {
         // Nobody may listen.
         let _ = self.events.send(done.clone());
-        self.publisher.events().add(&Happened::Change(ChangeEvent::of(done)));
+        self.publisher.events().add(&Happened::Change(event));
     }
 }
 

@@ -52,8 +52,8 @@ impl Keys {
     }
 
     /// These, and newer ones.
-    pub(super) fn with(mut self, newer: &Self) -> Self {
-        newer.saved().into_iter().for_each(|(key, done)| self.add(key, done));
+    pub(super) fn with(mut self, newer: impl Iterator<Item = (Key, Arc<Done>)>) -> Self {
+        newer.for_each(|(key, done)| self.add(key, done));
         self
     }
 

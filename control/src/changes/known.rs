@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::renumbered::Renumbered;
 use crate::journal::{Digest, TextReader};
 use crate::publisher::{Draft, MAX_TEXT_BYTES, MAX_VERSIONS};
 use crate::version::About;
@@ -15,6 +16,8 @@ pub struct Known {
     versions: VecDeque<KnownVersion>,
     /// The fingerprint of the table's file as it was last read.
     pub(super) file: Option<String>,
+    /// By how much the numbers of this run's versions were raised.
+    pub(super) renumbered: Renumbered,
 }
 
 /// A published version.

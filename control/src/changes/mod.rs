@@ -23,6 +23,7 @@ mod known;
 mod opening;
 mod order;
 mod record;
+mod renumbered;
 mod restore;
 mod seen;
 mod staged;
@@ -40,13 +41,15 @@ use tokio::sync::{broadcast, oneshot};
 pub(crate) use hold::Hold;
 pub use keeps::Keeps;
 pub use known::{Known, KnownVersion};
-pub use order::{Done, Key, Made, Order, Refused, What};
+pub use order::{Done, FILE, Key, Made, Order, Refused, What};
 pub use record::{Kept, Line, Recorded};
+pub(crate) use renumbered::Renumbered;
 pub use seen::{NotSeen, Seen};
 pub use start::{NotStarted, Start, Started, start};
 
 use crate::effect::{Effect, if_dead, preview};
 use crate::journal::{History, TextReader};
+use crate::overlay::MAX_TARGETS;
 use crate::publisher::{Publisher, Step};
 use crate::share::Samples;
 use commit::Commit;
@@ -59,8 +62,8 @@ use unwritten::Unwritten;
 
 /// Orders that wait. More than that are told to come again.
 const MAX_WAITING: usize = 1024;
-/// Events that somebody who listens may be behind.
-const MAX_BEHIND: usize = 1024;
+/// Events that somebody who listens may be behind. A state that is opened late may change every override at once.
+const MAX_BEHIND: usize = 2 * MAX_TARGETS;
 
 /// Where orders go. A clone is the same.
 #[derive(Clone, Debug)]
@@ -183,6 +186,11 @@ impl Changes {
     /// Keeps a state that could not be opened from being opened, as long as it lives.
     pub(crate) fn hold(&self) -> Hold {
         self.holds.hold()
+    }
+
+    /// By how much the numbers of this run's versions were raised.
+    pub(crate) fn renumbered(&self) -> Renumbered {
+        self.known.lock().renumbered
     }
 
     /// Whether changes are being kept.

@@ -10,9 +10,10 @@
 //! nobody is looking. Nothing is lost by it. The audit has what was recorded, the log names each override that does not
 //! count any more, and what is in force is written behind it, so that the next start finds the same.
 //!
-//! Version numbers go on behind the recorded ones, so that no number means two tables in one journal. Whoever listens is
-//! told of what is in force since, as of any change: who takes a change back has to know what was there before it. While a
-//! change is watched, all this waits (`hold`).
+//! Version numbers go on behind the recorded ones and behind those that were seen here, so that no number means two tables in
+//! one journal, or to one who has looked; the overlay's number goes on, too. Whoever listens is told of what is in force since,
+//! as of any change: who takes a change back has to know what was there before it. While a change is watched, all this waits
+//! (`hold`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,11 +27,13 @@ use super::keeper::Keeping;
 use super::known::KnownVersion;
 use super::order::{Done, Made};
 use super::record::Recorded;
+use super::renumbered::Renumbered;
 use super::restore::{Boot, restore};
 use super::start::begun;
 use super::unwritten::{OWN_NAME, Unwritten};
 use crate::effect::refused;
-use crate::journal::{Journal, Limits, Stamp};
+use crate::events::ChangeEvent;
+use crate::journal::{Journal, Limits};
 use crate::overlay::{Change, Overlay, Overrides};
 use crate::publisher::Step;
 use crate::snapshot::Snapshot;
@@ -41,6 +44,13 @@ pub(super) const FIRST_PAUSE: Span = Span::from_secs(1);
 const LONGEST_PAUSE: Span = Span::from_secs(15);
 /// The reason of what nobody ordered then.
 const OPENED: &str = "what is in force when the state could be opened";
+
+/// What is in force since the state was opened, to be told once it has been written.
+struct News {
+    made: Made,
+    /// Whether the journal had it before.
+    is_recorded: bool,
+}
 
 /// When a state that could not be opened is tried again.
 #[derive(Debug)]
@@ -101,11 +111,12 @@ impl Commit {
                     let _ = self.readers.set(readers);
                 }
                 tracing::info!(folder, "the state could be opened: changes are kept from now on");
-                match is_changed {
+                let news = match is_changed {
                     false => self.take_up(recorded),
                     true => self.stay(recorded, base),
-                }
+                };
                 self.keeper.catch_up();
+                news.into_iter().for_each(|news| self.announce_own(news));
             }
             (Err(problem), _) if problem != broken.problem => {
                 tracing::error!(folder, error = problem, "changes cannot be kept");
@@ -117,7 +128,7 @@ impl Commit {
     }
 
     /// Goes on from what was recorded, as a start would have.
-    fn take_up(&mut self, mut recorded: Boot) {
+    fn take_up(&mut self, mut recorded: Boot) -> Vec<News> {
         let current = self.publisher.snapshot();
         let own = &current.version;
         let last = recorded.known.versions().next_back().cloned();
@@ -125,7 +136,10 @@ impl Commit {
         // Else the file has changed since it was last recorded, and what serves here is newer.
         let is_recorded = recorded.known.file() == Some(own.about.fingerprint.as_str());
         let clock = self.publisher.clock();
-        let overlay = Overlay::restore(std::mem::take(&mut recorded.overlay), clock.wall(), clock.now());
+        let mut saved = std::mem::take(&mut recorded.overlay);
+        // Under a number that nobody has seen, neither here nor there.
+        saved.number = saved.number.max(current.overlay.number) + 1;
+        let overlay = Overlay::restore(saved, clock.wall(), clock.now());
         let overrides = overlay.len();
         let changes = different(&current.overlay, &overlay);
         let overlaid = Step::Overlay(Arc::new(overlay));
@@ -135,18 +149,17 @@ impl Commit {
         // What was noted meanwhile stays noted; tables and files are told anew.
         self.keeper.late.retain(|late| !late.is_of_tables());
         let file = self.known.lock().file.clone();
-        // The last line of what was recorded.
-        let head = self.readers.get().map(|readers| readers.history.head());
-        let kept = former.as_ref().and(head);
-        let version = match former {
-            Some(former) => Some(former),
-            None if is_in_force => None,
-            None => {
-                let about = About { version: recorded.last_version() + 1, ..own.about.clone() };
-                self.keeper.late.push_back(begun(&mut recorded, &about, &own.text, true).late());
-                Some(Arc::new(Version { about, text: own.text.clone(), table: own.table.clone() }))
-            }
-        };
+        let newest = recorded.last_version();
+        let is_file = former.is_none();
+        let version = former.or_else(|| {
+            let version = own.about.version.max(newest + 1);
+            (!is_in_force).then(|| Arc::new(own.under(About { version, ..own.about.clone() })))
+        });
+        let new = version.as_ref().filter(|version| version.about.version > newest);
+        let is_recorded = new.is_none();
+        if let Some(new) = new {
+            self.keeper.late.push_back(begun(&mut recorded, &new.about, &new.text, is_file).late());
+        }
         if let Some(read) = file.filter(|read| recorded.known.file() != Some(read.as_str())) {
             self.keeper.late.push_back(self.own_line(Recorded::FileRead { fingerprint: read.clone() }));
             recorded.known.file = Some(read);
@@ -159,11 +172,14 @@ impl Commit {
         let steps: Vec<Step> = std::iter::once(overlaid).chain(version.clone().map(Step::Table)).collect();
         self.publisher.adopt(&steps);
         *self.known.lock() = recorded.known;
-        self.keys = recorded.keys.with(&self.keys);
-        changes.into_iter().for_each(|change| self.announce_own(Made::Override(Box::new(change)), head));
-        if let Some(version) = version {
-            self.announce_own(Made::Table(version.about.clone()), kept);
-        }
+        // Whoever asks again for what was told anew has it made anew.
+        let answered = self.keys.saved().into_iter();
+        let answered = answered.filter(|(_, done)| !matches!(done.made, Made::Table(_) | Made::FileRead(_)));
+        self.keys = recorded.keys.with(answered);
+        let overridden = changes.into_iter().map(|change| Made::Override(Box::new(change)));
+        let overridden = overridden.map(|made| News { made, is_recorded: true });
+        let table = version.map(|version| News { made: Made::Table(version.about.clone()), is_recorded });
+        overridden.chain(table).collect()
     }
 
     /// Whether the table of here would take away, beside the recorded overrides, what a guard protects of the recorded one.
@@ -177,49 +193,60 @@ impl Commit {
         !violations.is_empty()
     }
 
-    /// A recorded version, to be in force under its own number; `None` if it cannot be.
+    /// A recorded version, to be in force again; `None` if it cannot be.
     fn former(&self, recorded: &KnownVersion, own: &Version) -> Option<Arc<Version>> {
-        let about = recorded.about.clone();
+        let about = self.numbered(&recorded.about, &own.about);
         if about.fingerprint == own.about.fingerprint {
-            return Some(Arc::new(Version { about, text: own.text.clone(), table: own.table.clone() }));
+            return Some(Arc::new(own.under(about)));
         }
         let draft = recorded.draft(self.readers.get().map(|readers| &readers.texts))?;
         match self.publisher.compiled(draft, about.version) {
-            Ok(compiled) => {
-                let (text, table) = (compiled.text.clone(), compiled.table.clone());
-                Some(Arc::new(Version { about, text, table }))
-            }
+            Ok(compiled) => Some(Arc::new(compiled.under(about))),
             Err(findings) => {
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
-                tracing::error!(version = about.version, "the recorded table cannot serve; this one stays");
+                tracing::error!(
+                    version = recorded.about.version,
+                    "the recorded table cannot serve; this one stays"
+                );
                 None
             }
         }
     }
 
+    /// A recorded version under its own number; or as a new version, if that number, or one after it, named another table here.
+    fn numbered(&self, recorded: &About, own: &About) -> About {
+        let is_same = recorded.fingerprint == own.fingerprint;
+        if recorded.version > own.version || recorded.version == own.version && is_same {
+            return recorded.clone();
+        }
+        let version = own.version + u64::from(!is_same);
+        let (source, published_at) = (format!("version {}", recorded.version), self.publisher.clock().wall());
+        About { version, source, published_at, ..recorded.clone() }
+    }
+
     /// Stays with what is in force, and writes it behind what was recorded. Versions after `base` are this run's.
-    fn stay(&mut self, mut recorded: Boot, base: u64) {
+    fn stay(&mut self, mut recorded: Boot, base: u64) -> Vec<News> {
         tracing::warn!(
             "something was changed here before the state could be opened: that stays, and what a former run recorded does not count"
         );
         let current = self.publisher.snapshot();
-        let further = recorded.last_version().saturating_sub(base);
-        for unwritten in &mut self.keeper.late {
-            if let Recorded::Table { about, .. } = &mut unwritten.entry.data.change {
-                about.version += further;
-            }
+        let renumbered = Renumbered::behind(recorded.last_version(), base);
+        let further = renumbered.further();
+        if further > 0 {
+            tracing::warn!(further, "the versions of this run have numbers that are so much higher now");
         }
+        self.keeper.late.iter_mut().for_each(|late| renumbered.line(late));
         let clock = self.publisher.clock();
-        // What was ended there, or has expired since, needs no other end.
+        // What was ended there, or has expired since, needs no other end; nor does what was set or ended here.
         let former = Overlay::restore(recorded.overlay, clock.wall(), clock.now());
         let mut ends = Vec::new();
         for Change { target, overrides } in former.saved().overrides {
             let here = current.overlay.of(&target);
-            if *here != overrides {
+            if !here.are_kept_as(&overrides) {
                 let was = serde_json::to_string(&overrides).unwrap_or_default();
                 tracing::warn!(%target, was, "an override of a former run does not count any more");
             }
-            if here.is_empty() {
+            if here.is_empty() && !self.keeper.late.iter().any(|late| late.overrides(&target)) {
                 let set = Box::new(Change { target, overrides: Overrides::NONE });
                 ends.push(self.own_line(Recorded::Override { set }));
             }
@@ -228,30 +255,32 @@ impl Commit {
         let own = self.known.lock().clone();
         for version in own.versions().filter(|version| version.about.version > base) {
             let mut version = version.clone();
-            version.about.version += further;
+            renumbered.about(&mut version.about);
             recorded.known.add(version);
         }
         recorded.known.file = own.file.or(recorded.known.file);
-        let renumbered = (further > 0).then(|| {
-            let Version { about, text, table } = &*current.version;
-            let about = About { version: about.version + further, ..about.clone() };
-            Arc::new(Version { about, text: text.clone(), table: table.clone() })
-        });
-        let steps: Vec<Step> = renumbered.iter().cloned().map(Step::Table).collect();
+        recorded.known.renumbered = renumbered;
+        let mut about = current.version.about.clone();
+        renumbered.about(&mut about);
+        let version = (about != current.version.about).then(|| Arc::new(current.version.under(about)));
+        let steps: Vec<Step> = version.iter().cloned().map(Step::Table).collect();
         self.publisher.adopt(&steps);
         *self.known.lock() = recorded.known;
-        self.keys = recorded.keys.with(&self.keys);
-        if let Some(version) = renumbered {
-            self.announce_own(Made::Table(version.about.clone()), None);
-        }
+        let answered = self.keys.saved().into_iter().map(|(key, done)| (key, renumbered.done(&done)));
+        self.keys = recorded.keys.with(answered);
+        let table = version.map(|version| Made::Table(version.about.clone()));
+        table.into_iter().map(|made| News { made, is_recorded: false }).collect()
     }
 
-    /// Tells whoever listens what is in force since the state was opened, and where the journal has it.
-    fn announce_own(&self, made: Made, kept: Option<Stamp>) {
+    /// Tells whoever listens what is in force since the state was opened. Which line of the journal has it is not at hand.
+    fn announce_own(&self, News { made, is_recorded }: News) {
         let current = self.publisher.snapshot();
         let (version, overlay) = (current.version.about.version, current.overlay.number);
         let (author, reason) = (OWN_NAME.to_owned(), OPENED.to_owned());
-        self.announce(&Arc::new(Done { made, author, reason, version, overlay, kept }));
+        let done = Done { made, author, reason, version, overlay, kept: None };
+        let persisted = is_recorded || self.keeper.late.is_empty();
+        let event = ChangeEvent { persisted, ..ChangeEvent::of(&done) };
+        self.announce(&Arc::new(done), event);
     }
 
     /// A line that nobody ordered.
@@ -265,5 +294,5 @@ fn different(before: &Overlay, after: &Overlay) -> Vec<Change> {
     let ended = before.saved().overrides.into_iter().filter(|change| after.of(&change.target).is_empty());
     let ended = ended.map(|Change { target, .. }| Change { target, overrides: Overrides::NONE });
     let set = after.saved().overrides.into_iter();
-    ended.chain(set.filter(|change| *before.of(&change.target) != change.overrides)).collect()
+    ended.chain(set.filter(|change| !before.of(&change.target).are_kept_as(&change.overrides))).collect()
 }

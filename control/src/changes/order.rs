@@ -15,6 +15,9 @@ use crate::overlay::{Change, OverridePatch, PatchRefused};
 use crate::trial::Trial;
 use crate::version::About;
 
+/// The author of what is in force because the table's file says so; nobody else has this name.
+pub const FILE: &str = "file";
+
 /// A change that somebody wants.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -34,6 +37,21 @@ pub struct Order {
     pub volatile: bool,
     /// By which it is known if it comes again.
     pub key: Option<Key>,
+}
+
+impl Order {
+    /// Whether somebody has decided here what shall be in force: files say again what they said, and notes change nothing.
+    pub(super) fn is_decided(&self) -> bool {
+        match &self.what {
+            What::Publish { .. } => self.author != FILE,
+            What::FileRead { .. } | What::Watch(_) | What::LogLevel(_) => false,
+            What::Rollback { .. }
+            | What::Override(_)
+            | What::Restore { .. }
+            | What::Drill(_)
+            | What::EndDrill { .. } => true,
+        }
+    }
 }
 
 /// What somebody wants changed.
@@ -78,25 +96,6 @@ pub enum What {
     LogLevel(LevelDraft),
     /// Nothing but a note of how a change under watch stands.
     Watch(Box<Trial>),
-}
-
-impl What {
-    /// Whether it is something that nobody has said yet where a table with this text is in force: files say again what they said,
-    /// and a table that is read again is the same.
-    pub(super) fn is_new_beside(&self, in_force: &str) -> bool {
-        match self {
-            Self::Publish { is_file: true, .. }
-            | Self::FileRead { .. }
-            | Self::Watch(_)
-            | Self::LogLevel(_) => false,
-            Self::Publish { text, .. } => text != in_force,
-            Self::Rollback { .. }
-            | Self::Override(_)
-            | Self::Restore { .. }
-            | Self::Drill(_)
-            | Self::EndDrill { .. } => true,
-        }
-    }
 }
 
 /// By which an order is known if it comes again.

@@ -3,8 +3,9 @@
 //! The table's version alone says nothing about what operators have changed since: a force that was meant for the overlay of
 //! five minutes ago would overrule the guard of now. Steps of ramps are no change: they were ordered before he looked.
 //!
-//! What was seen before a restart should not be named after it. The overlay's number counts steps of ramps and what has
-//! expired, too, which no journal has: a start goes on from the changes that were kept, and a number may come again.
+//! While an edge runs, no number of what is in force comes again for something else, not even where a state is opened late. What
+//! was seen before a restart should not be named after it: versions that could not be kept are gone, and the overlay's number
+//! counts steps of ramps and what has expired, too, which no journal has. A start goes on from what was kept.
 
 use std::fmt;
 use std::str::FromStr;

@@ -7,13 +7,14 @@
 //! "As it would have been" includes the guard. A file that was changed while nobody ran is compared with what was in force last,
 //! under the overrides that go on: else a restart would put in force what a running edge refuses, and the drain of yesterday
 //! together with the file of today would leave a route without a region. Nothing is known of health yet, so only what was
-//! written counts. Where nothing was in force before, there is nothing to protect. What was refused is noted as read, or
-//! the next start would take it for a change again.
+//! written counts. Where nothing was in force before, there is nothing to protect. What was refused, by the guard or
+//! for its mistakes, is noted as read, or the next start would take it for a change again.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use jiff::Timestamp;
 use steer::Moment;
 use steer::client::Pop;
 
@@ -117,6 +118,9 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
         ) {
             Ok(publisher) => publisher,
             Err(findings) => {
+                if is_file {
+                    first.push(refused_file(&mut boot, &draft, clock.wall()));
+                }
                 mistakes.get_or_insert(findings);
                 continue;
             }
@@ -132,9 +136,7 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
                     "the table's file has changed and is refused; the table that was in force before serves; \
                      if that is meant: nearside tables publish {file} --reason ... --force {seen}"
                 );
-                let fingerprint = fingerprint(&draft.text);
-                boot.known.file = Some(fingerprint.clone());
-                first.push(Unwritten::own(Recorded::FileRead { fingerprint }, REFUSED, clock.wall()));
+                first.push(refused_file(&mut boot, &draft, clock.wall()));
                 continue;
             }
         }
@@ -210,6 +212,13 @@ fn candidates(
     // Nothing that was in force can be read any more: the file, though it has not changed.
     let unchanged = file.map(|draft| First { draft, was: None, is_file: true });
     changed.into_iter().chain(held).chain(unchanged)
+}
+
+/// A file that does not serve was read all the same: what has to be written of it.
+fn refused_file(boot: &mut Boot, draft: &Draft, time: Timestamp) -> Unwritten {
+    let fingerprint = fingerprint(&draft.text);
+    boot.known.file = Some(fingerprint.clone());
+    Unwritten::own(Recorded::FileRead { fingerprint }, REFUSED, time)
 }
 
 /// The first table is a new version: what has to be written of it.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::order::{Made, Order, What};
 use super::record::{Line, Recorded};
 use crate::journal::{Digest, Entry};
+use crate::overlay::Target;
 use crate::publisher::Step;
 
 /// Who did what nobody ordered.
@@ -56,6 +57,11 @@ impl Unwritten {
     /// Whether it says which table is in force, or that its file was read.
     pub(super) const fn is_of_tables(&self) -> bool {
         matches!(self.entry.data.change, Recorded::Table { .. } | Recorded::FileRead { .. })
+    }
+
+    /// Whether it says what is overridden of a target.
+    pub(super) fn overrides(&self, target: &Target) -> bool {
+        matches!(&self.entry.data.change, Recorded::Override { set } if set.target == *target)
     }
 
     /// It was in force before it could be written.

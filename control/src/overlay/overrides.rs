@@ -131,6 +131,11 @@ impl Overrides {
         self.weight.is_none() && self.state.is_none() && self.health.is_none()
     }
 
+    /// Whether others are kept in the same words. Moments are a process's own: what was restored has others than what was ordered.
+    pub(crate) fn are_kept_as(&self, others: &Self) -> bool {
+        serde_json::to_string(self).ok() == serde_json::to_string(others).ok()
+    }
+
     fn ramps(&self) -> impl Iterator<Item = &WeightRamp> {
         let weight = self.weight.as_ref().and_then(|weight| weight.ramp.as_ref());
         weight.into_iter().chain(self.state.as_ref().and_then(|state| state.ramp.as_ref()))

@@ -33,7 +33,7 @@ pub use guard::{Guard, Limit, NoGuard, Percent};
 pub use report::{Trial, TrialState, Tried};
 pub use tally::TrialCounts;
 
-use crate::changes::{Changes, Done, Hold, Key, Made, Order, Refused, What};
+use crate::changes::{Changes, Done, Hold, Key, Made, Order, Refused, Renumbered, What};
 use crate::publisher::Publisher;
 use crate::traffic::Traffic;
 use recorder::Recorder;
@@ -74,6 +74,8 @@ struct Inner {
     /// Newest first, with the keys of the orders that began them.
     ended: VecDeque<(Trial, Option<Key>)>,
     begun: u64,
+    /// What has become of the numbers of versions that those which are over name.
+    renumbered: Renumbered,
 }
 
 /// Why a change that was to be watched was not made.
@@ -116,7 +118,8 @@ impl Trials {
     #[must_use]
     pub fn new(changes: Changes, publisher: Arc<Publisher>, traffic: Arc<dyn Traffic>) -> Self {
         let recorder = Recorder::new(&*traffic, publisher.clock().now());
-        let inner = Inner { recorder, taken: None, running: None, ended: VecDeque::new(), begun: 0 };
+        let (ended, renumbered) = (VecDeque::new(), changes.renumbered());
+        let inner = Inner { recorder, taken: None, running: None, ended, begun: 0, renumbered };
         Self { changes, publisher, traffic, counts: Arc::default(), inner: Mutex::new(inner) }
     }
 
@@ -159,14 +162,14 @@ impl Trials {
         let now = self.publisher.clock().now();
         self.look(now).await;
         let seat = self.take_seat(key.clone())?;
-        // From before the change is made, or its version might be another before anybody watches.
-        let hold = self.changes.hold();
+        // From before the change is made until it is noted, or its version might be another before anybody watches.
+        let _hold = self.changes.hold();
         let mut others = self.changes.events();
         let seen = self.publisher.snapshot();
         let role = order.role.clone();
         let done = self.changes.submit(order).await.map_err(NotWatched::Refused)?;
         let Some(way_back) = WayBack::of(&done, &seen, &mut others) else { return Ok((done, None)) };
-        let trial = self.begin(way_back, watch, &done, key, hold);
+        let trial = self.begin(way_back, watch, &done, key);
         drop(seat);
         self.note(&trial, &done.author, &role, &done.reason).await;
         Ok((done, Some(trial)))
@@ -177,7 +180,7 @@ impl Trials {
     /// # Errors
     /// Why not.
     pub async fn end(&self, number: u64, author: &str, role: &str, reason: &str) -> Result<Trial, NotEnded> {
-        let ended = self.end_now(number, format!("{author} has ended the watch: {reason}"))?;
+        let (ended, _hold) = self.end_now(number, format!("{author} has ended the watch: {reason}"))?;
         self.note(&ended, author, role, reason).await;
         Ok(ended)
     }
@@ -257,7 +260,7 @@ impl Trials {
         self.note_end(ended).await;
     }
 
-    fn end_now(&self, number: u64, note: String) -> Result<Trial, NotEnded> {
+    fn end_now(&self, number: u64, note: String) -> Result<(Trial, Option<Hold>), NotEnded> {
         let mut inner = self.lock();
         let running = inner.running.as_ref().filter(|running| running.trial.number == number);
         if running.is_some_and(|running| running.is_going_back) {
@@ -292,7 +295,7 @@ impl Trials {
         Ok(Seat(self))
     }
 
-    fn begin(&self, way_back: WayBack, watch: Watch, done: &Done, key: Option<Key>, hold: Hold) -> Trial {
+    fn begin(&self, way_back: WayBack, watch: Watch, done: &Done, key: Option<Key>) -> Trial {
         let now = self.publisher.clock().now();
         let mut inner = self.lock();
         inner.recorder.read(&*self.traffic, now);
@@ -315,15 +318,21 @@ impl Trials {
             note: ENDS.to_owned(),
         };
         tracing::info!(watch = trial.number, of = %trial.of, lasts = %trial.lasts, "watch begun");
-        let hold = Some(hold).filter(|_| way_back.names_version());
+        let hold = way_back.names_version().then(|| self.changes.hold());
         inner.running = Some(Running::new(trial.clone(), way_back, key, before, now, hold));
         self.counts.begin();
         trial
     }
 
-    /// The trial of that number is over, if it still runs.
-    fn finish(&self, inner: &mut Inner, number: u64, state: TrialState, note: String) -> Option<Trial> {
-        let Running { mut trial, key, .. } =
+    /// The trial of that number is over, if it still runs; its version keeps its number until that is noted.
+    fn finish(
+        &self,
+        inner: &mut Inner,
+        number: u64,
+        state: TrialState,
+        note: String,
+    ) -> Option<(Trial, Option<Hold>)> {
+        let Running { mut trial, key, hold, .. } =
             inner.running.take_if(|running| running.trial.number == number)?;
         (trial.state, trial.note) = (state, note);
         trial.ended_at = Some(self.publisher.clock().wall());
@@ -338,11 +347,11 @@ impl Trials {
             }
             _ => tracing::info!(watch = number, %of, %state, "watch over: {note}"),
         }
-        Some(trial)
+        Some((trial, hold))
     }
 
-    async fn note_end(&self, ended: Option<Trial>) {
-        if let Some(trial) = ended {
+    async fn note_end(&self, ended: Option<(Trial, Option<Hold>)>) {
+        if let Some((trial, _hold)) = ended {
             let reason = match trial.evidence.first() {
                 Some(evidence) => format!("{}: {}; {evidence}", trial.state, trial.note),
                 None => format!("{}: {}", trial.state, trial.note),
@@ -370,7 +379,13 @@ impl Trials {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // What a look leaves half done, the next one does.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let renumbered = self.changes.renumbered();
+        if std::mem::replace(&mut inner.renumbered, renumbered) != renumbered {
+            // What runs keeps its version's number.
+            inner.ended.iter_mut().for_each(|(trial, _)| renumbered.trial(trial));
+        }
+        inner
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Running {
     /// What was proved first, if every look since has proved the same.
     proved: Option<Proved>,
     /// Its version keeps its number.
-    _hold: Option<Hold>,
+    pub(super) hold: Option<Hold>,
 }
 
 /// That a guard was passed, and by when.
@@ -87,7 +87,7 @@ impl Running {
             judged_at: now,
             proved: None,
             trial,
-            _hold: hold,
+            hold,
         }
     }
 

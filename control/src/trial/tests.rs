@@ -1,3 +1,5 @@
+mod drills;
+
 use std::collections::BTreeMap;
 
 use steer::client::Pop;
@@ -5,7 +7,6 @@ use steer::client::Pop;
 use super::*;
 use crate::changes::{Made, Start, Started, start};
 use crate::clock::Clock;
-use crate::drill::DrillDraft;
 use crate::overlay::{OverridePatch, Target};
 use crate::publisher::Draft;
 use crate::share::Samples;
@@ -294,37 +295,6 @@ fn overrides_are_put_back_as_they_were() {
     edge.submit(weight(30));
     edge.seconds(3..=5, 100, 100);
     assert_eq!((edge.last().state, edge.weight()), (TrialState::Superseded, Some((30, "ada".into()))));
-}
-
-#[test]
-fn a_drill_that_does_harm_ends_and_one_that_does_none_has_passed() {
-    let edge = Edge::serving();
-    let drill = |secs| {
-        let lasts = Span::from_secs(secs);
-        let (author, reason) = ("ada".into(), "a test".into());
-        What::Drill(DrillDraft { region: "eu".into(), percent: 50.0, lasts, author, reason })
-    };
-    edge.watched(drill(60), 60);
-    edge.seconds(1..=2, 100, 50);
-    assert!(edge.publisher.snapshot().drill.is_none());
-    assert_eq!(
-        (edge.last().state, edge.last().note.as_str()),
-        (TrialState::RolledBack, "the drill of eu was ended")
-    );
-    edge.script.came("all", 1000, 0);
-    edge.watched(drill(60), 60);
-    edge.submit(What::EndDrill { region: Some("eu".into()) });
-    edge.seconds(3..=3, 100, 0);
-    assert_eq!(
-        (edge.last().state, edge.last().note.as_str()),
-        (TrialState::Superseded, "the drill was ended")
-    );
-    // It ends by itself, and whether that was seen before the look does not matter.
-    edge.watched(drill(60), 60);
-    edge.seconds(4..=4, 100, 0);
-    edge.submit(What::EndDrill { region: Some("eu".into()) });
-    edge.look(62);
-    assert_eq!(edge.last().state, TrialState::Passed);
 }
 
 #[test]

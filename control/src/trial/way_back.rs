@@ -47,7 +47,10 @@ impl WayBack {
             let other = match others.try_recv() {
                 Ok(other) if Arc::ptr_eq(&other, done) => break,
                 Ok(other) => other,
-                // An order that was known already is not told of again, and what it replaced is not known any more.
+                // A drill replaces nothing, whatever was lost.
+                Err(TryRecvError::Lagged(_)) if matches!(done.made, Made::Drill(_)) => continue,
+                // An order that was known already is not told of again, and what it replaced is not known any more; nor is it if
+                // too much was told beside it.
                 Err(TryRecvError::Empty | TryRecvError::Closed | TryRecvError::Lagged(_)) => return None,
             };
             match (&other.made, &mut overridden) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use control::changes::FILE;
 use control::document::Finding;
 use control::publisher::Draft;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +26,7 @@ pub(super) fn run(file: &Path) -> ExitCode {
         .map(|text| Draft {
             text,
             source: source.clone(),
-            author: "file".to_owned(),
+            author: FILE.to_owned(),
             reason: "start".to_owned(),
         })
         .map_err(|error| {

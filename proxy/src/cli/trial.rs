@@ -69,7 +69,7 @@ impl WatchArgs {
             }
             Some(None) if self.watch.is_some() => {
                 complain(
-                    "It is in force and not watched: it came before, and what it replaced is not known any more.",
+                    "It is in force and not watched: what it replaced is not known, for it came before, or with too many others.",
                 );
                 Exit::Failed.into()
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use control::access::Access;
 use control::admin::{Admin, router};
-use control::changes::{Changes, Made, Order, Refused, Seen, What};
+use control::changes::{Changes, FILE, Made, Order, Refused, Seen, What};
 use control::events::{Ended, EndedEvent, Happened};
 use control::log_level::LogLevels;
 use control::publisher::Publisher;
@@ -151,8 +151,6 @@ async fn run(parts: Parts) -> io::Result<()> {
 
 /// Said when all that follows from it is done.
 const REFUSED: &str = "the table is refused; the one in force stays";
-/// The author of what files say.
-const FILE: &str = "file";
 
 struct Tending {
     changes: Changes,

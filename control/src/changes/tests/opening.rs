@@ -1,8 +1,10 @@
 //! What a start finds: a file that was changed meanwhile, a state that cannot be opened and can be later.
 
+mod numbers;
+mod told;
+
 use super::*;
 use crate::changes::opening::FIRST_PAUSE;
-use crate::events::Heard;
 use crate::journal::Entry;
 use crate::log_level::{Level, LevelDraft};
 use crate::traffic::{Answers, Traffic};
@@ -97,10 +99,10 @@ fn a_file_that_would_leave_nobody_beside_what_was_recorded_is_refused() {
     assert_eq!(edge.text(), only_us());
     former.stop();
     edge.is_kept();
-    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
+    assert_eq!((edge.version(), edge.text()), (2, TABLE.to_owned()), "the first was another here");
     edge.stop();
     let edge = Edge::start(Some(&state_folder), &only_us());
-    assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()), "it was refused, which was noted");
+    assert_eq!((edge.version(), edge.text()), (2, TABLE.to_owned()), "it was refused, which was noted");
     edge.stop();
 }
 
@@ -187,44 +189,6 @@ fn a_drill_that_is_watched_keeps_no_state_from_being_opened() {
 }
 
 #[test]
-fn whoever_listens_is_told_what_is_taken_up() {
-    let (_folder, former, edge) = handover(TABLE);
-    let mut changes = edge.started.changes.events();
-    let mut events = edge.started.publisher.events().listen(None).unwrap();
-    former.stop();
-    edge.is_kept();
-    let weight = changes.try_recv().unwrap();
-    let Made::Override(change) = &weight.made else { panic!("{weight:?}") };
-    assert_eq!(change.target, Target::Region("eu".into()));
-    assert_eq!(change.overrides.weight.as_ref().unwrap().value, 40);
-    let table = changes.try_recv().unwrap();
-    let Made::Table(about) = &table.made else { panic!("{table:?}") };
-    assert_eq!((about.version, about.author.as_str()), (2, "ada"));
-    for done in [weight, table] {
-        assert_eq!((done.author.as_str(), done.version, done.overlay), ("nearside", 2, 1));
-        assert!(done.kept.is_some(), "it was recorded");
-        let Heard::Event(event) = edge.runtime.block_on(events.next()) else { panic!("nothing was missed") };
-        assert_eq!(event.name, "change");
-    }
-    assert!(changes.try_recv().is_err(), "that is all");
-    edge.stop();
-}
-
-#[test]
-fn whoever_listens_is_told_that_a_table_has_another_number() {
-    let (_folder, former, edge) = handover(TABLE);
-    edge.submit(Order { volatile: true, ..weight("us", 5) }).unwrap();
-    let mut changes = edge.started.changes.events();
-    former.stop();
-    edge.is_kept();
-    let done = changes.try_recv().unwrap();
-    let Made::Table(about) = &done.made else { panic!("{done:?}") };
-    assert_eq!((about.version, done.version, edge.version(), done.kept), (3, 3, 3, None));
-    assert!(changes.try_recv().is_err(), "no override has changed");
-    edge.stop();
-}
-
-#[test]
 fn a_log_level_that_was_set_meanwhile_stays_in_the_audit_and_its_order_known() {
     let (folder, former, edge) = handover(TABLE);
     let level = || {
@@ -265,6 +229,40 @@ fn what_was_ended_in_a_former_run_is_not_ended_again() {
 }
 
 #[test]
+fn an_override_that_was_ended_here_is_not_ended_twice() {
+    let (folder, former, edge) = handover(TABLE);
+    let volatile = |weight| {
+        let patch = OverridePatch { weight: Some(weight), ..patch("eu") };
+        Order { volatile: true, ..order(What::Override(patch)) }
+    };
+    edge.submit(volatile(Some(5))).unwrap();
+    edge.submit(volatile(None)).unwrap();
+    former.stop();
+    edge.is_kept();
+    let overridden = |line: &&Entry<Line>| matches!(line.data.change, Recorded::Override { .. });
+    let authors: Vec<String> =
+        edge.lines().iter().filter(overridden).map(|line| line.author.clone()).collect();
+    assert_eq!(authors, ["ada", "ada", "ada"], "set there, set and ended here");
+    edge.stop();
+    let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
+    assert_eq!(edge.weight("eu"), None);
+    edge.stop();
+}
+
+#[test]
+fn a_table_that_was_published_again_here_stays_in_the_audit() {
+    let (_folder, former, edge) = handover(TABLE);
+    assert_eq!(edge.submit(Order { volatile: true, ..publish(TABLE) }).unwrap().version, 2);
+    former.stop();
+    edge.is_kept();
+    assert_eq!((edge.version(), edge.text(), edge.weight("eu")), (4, TABLE.to_owned(), None));
+    let last = edge.lines().pop().unwrap();
+    assert_eq!(last.author, "ada");
+    assert!(matches!(&last.data.change, Recorded::Table { about, .. } if about.version == 4), "{last:?}");
+    edge.stop();
+}
+
+#[test]
 fn a_folder_that_is_in_the_way_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
@@ -298,6 +296,24 @@ fn a_file_that_a_start_has_refused_is_not_new_to_the_next() {
     let edge = Edge::start(Some(&state_folder), &only_us());
     assert_eq!((edge.version(), edge.text()), (2, by_ada));
     edge.stop();
+}
+
+#[test]
+fn a_file_with_mistakes_that_a_start_has_read_is_not_new_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_folder = folder.path().join("state");
+    Edge::start(Some(&state_folder), TABLE).stop();
+    let is_read = |line: &&Entry<Line>| {
+        matches!(&line.data.change, Recorded::FileRead { fingerprint }
+            if *fingerprint == crate::version::fingerprint("regions = 7"))
+    };
+    for _ in 0..2 {
+        let edge = Edge::start(Some(&state_folder), "regions = 7");
+        edge.is_kept();
+        assert_eq!((edge.version(), edge.text()), (1, TABLE.to_owned()));
+        assert_eq!(edge.lines().iter().filter(is_read).count(), 1, "it is noted once");
+        edge.stop();
+    }
 }
 
 #[test]
