@@ -10,6 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Edge, EdgeBuilder, table, until};
 
+use crate::access::{add, token};
 use crate::changes::{asked, near_and_far, weight};
 use crate::{NEARSIDE, skipped};
 
@@ -210,6 +211,28 @@ async fn a_file_that_was_refused_does_not_come_into_force_by_a_restart() {
     assert_eq!(tables["current"], 1, "{tables}");
     assert_eq!(edge.admin.text(Method::GET, "/v1/tables/1", "").await.1, first);
     assert_eq!(asked(&edge).await, "far");
+}
+
+/// The newest line of that kind.
+async fn newest(edge: &Edge, kind: &str) -> Option<Value> {
+    let (_, audit) = edge.admin.json(Method::GET, "/v1/audit", "").await;
+    let changes = audit["changes"].as_array()?;
+    changes.iter().rev().find(|line| line["change"] == kind).cloned()
+}
+
+#[tokio::test]
+async fn tokens_that_come_and_go_are_in_the_audit() {
+    let (_near, _far, builder, _) = near_and_far().await;
+    let edge = builder.start().await;
+    add(edge.folder.path(), &["sue", "--role", "operator", "--region", "near"]);
+    until("it is audited", async || newest(&edge, "tokens").await.is_some()).await;
+    let added = newest(&edge, "tokens").await.unwrap();
+    assert_eq!(added["author"], "nearside", "{added}");
+    let sue = json!([{"name": "sue", "role": "operator", "regions": ["near"]}]);
+    assert_eq!(added["tokens"], json!({ "added": sue }), "and no secret");
+    assert_eq!(token(edge.folder.path(), &["remove", "sue"]).0, Some(0));
+    until("it is audited", async || newest(&edge, "tokens").await.unwrap() != added).await;
+    assert_eq!(newest(&edge, "tokens").await.unwrap()["tokens"], json!({ "removed": sue }));
 }
 
 #[tokio::test]

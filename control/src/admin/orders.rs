@@ -170,9 +170,11 @@ impl Outcome {
                 };
                 let seen = match &done.made {
                     // A table is not meant for the overrides beside it.
-                    Made::Table(_) | Made::FileRead(_) | Made::Watch(_) | Made::LogLevel(_) => {
-                        Seen::table(done.version)
-                    }
+                    Made::Table(_)
+                    | Made::FileRead(_)
+                    | Made::Watch(_)
+                    | Made::LogLevel(_)
+                    | Made::Tokens(_) => Seen::table(done.version),
                     Made::Override(_) | Made::Drill(_) | Made::DrillEnd(_) => {
                         Seen { version: done.version, overlay: Some(done.overlay) }
                     }

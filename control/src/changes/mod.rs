@@ -44,6 +44,7 @@ pub use order::{Done, Key, Made, Order, Refused, What};
 pub use record::{Kept, Line, Recorded};
 pub use seen::{NotSeen, Seen};
 pub use start::{NotStarted, Start, Started, start};
+pub use unwritten::OWN_NAME;
 
 use crate::effect::{Effect, if_dead, preview};
 use crate::journal::{History, TextReader};

@@ -7,6 +7,7 @@ use steer::guard::Violation;
 use utoipa::ToSchema;
 
 use super::seen::Seen;
+use crate::access::TokenChanges;
 use crate::document::Finding;
 use crate::drill::{Drill, DrillDraft, DrillRefused};
 use crate::journal::{Digest, Stamp};
@@ -78,6 +79,8 @@ pub enum What {
     LogLevel(LevelDraft),
     /// Nothing but a note of how a change under watch stands.
     Watch(Box<Trial>),
+    /// Nothing but a note of what has changed in the file of tokens.
+    Tokens(Box<TokenChanges>),
 }
 
 impl What {
@@ -88,6 +91,7 @@ impl What {
             Self::Publish { is_file: true, .. }
             | Self::FileRead { .. }
             | Self::Watch(_)
+            | Self::Tokens(_)
             | Self::LogLevel(_) => false,
             Self::Publish { text, .. } => text != in_force,
             Self::Rollback { .. }
@@ -146,6 +150,8 @@ pub enum Made {
     Watch(Box<Trial>),
     /// A log level is, or will be at once.
     LogLevel(Arc<LevelSet>),
+    /// Other tokens open the API.
+    Tokens(Box<TokenChanges>),
 }
 
 /// Why an order is not carried out.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::order::{Done, Key};
+use crate::access::TokenChanges;
 use crate::drill::Drill;
 use crate::journal::{Digest, Record};
 use crate::log_level::LevelSet;
@@ -74,6 +75,11 @@ pub enum Recorded {
     LogLevel {
         /// Which.
         set: Arc<LevelSet>,
+    },
+    /// Other tokens open the API.
+    Tokens {
+        /// What has changed in their file.
+        tokens: Box<TokenChanges>,
     },
 }
 

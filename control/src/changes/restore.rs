@@ -62,6 +62,7 @@ pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
             Recorded::DrillEnd { drill } => Made::DrillEnd(drill),
             Recorded::Watch { watch } => Made::Watch(watch),
             Recorded::LogLevel { set } => Made::LogLevel(set),
+            Recorded::Tokens { tokens } => Made::Tokens(tokens),
         };
         if let Some(key) = data.key {
             let version = boot.last_version();

@@ -2,6 +2,7 @@
 //!
 //! Read loosely: an edge of another version may know changes that this one does not.
 
+use control::access::TokenChanges;
 use control::drill::Drill;
 use control::log_level::LevelSet;
 use control::overlay::{Change, Overridden, Overrides};
@@ -21,6 +22,7 @@ pub(super) fn changed(kind: &str, what: &Value) -> Option<String> {
         }),
         "drill-end" => read(what).map(|drill: Drill| format!("the drill of {} ended", drill.region)),
         "watch" => read(what).map(|trial: Trial| format!("watch of {}: {}", trial.of, trial.state)),
+        "tokens" => read(what).map(|tokens: TokenChanges| format!("tokens: {tokens}")),
         "log-level" => read(what)
             .map(|set: LevelSet| format!("log level {} until {:.0}", set.level.as_str(), set.expires_at)),
         _ => None,

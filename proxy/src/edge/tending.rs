@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use control::access::Access;
 use control::admin::{Admin, router};
-use control::changes::{Changes, Made, Order, Refused, Seen, What};
+use control::changes::{Changes, Made, OWN_NAME, Order, Refused, Seen, What};
 use control::events::{Ended, EndedEvent, Happened};
 use control::log_level::LogLevels;
 use control::publisher::Publisher;
@@ -209,6 +209,7 @@ impl Tending {
     async fn reload(&self, all: bool) {
         // First: whoever lost his token should not wait for what takes longer.
         self.access.reload(all);
+        self.note_tokens().await;
         self.reload_table(all).await;
         let (locator, settings, tls) = (self.locator.clone(), self.settings.clone(), self.tls.clone());
         let reloaded = tokio::task::spawn_blocking(move || {
@@ -257,6 +258,16 @@ impl Tending {
                 tracing::error!("{REFUSED}");
             }
             Published::NotNow => drop(self.table_read.replace(before)),
+        }
+    }
+
+    /// Leaves a note of what has changed in the file of tokens.
+    async fn note_tokens(&self) {
+        let Some(changes) = self.access.token_changes() else { return };
+        let (author, role) = (OWN_NAME.to_owned(), OWN_NAME.to_owned());
+        let order = order(What::Tokens(Box::new(changes)), "the file of tokens has changed", None);
+        if let Err(refused) = self.changes.submit(Order { author, role, ..order }).await {
+            tracing::warn!(?refused, "what has changed in the file of tokens is not in the audit");
         }
     }
 
