@@ -221,6 +221,29 @@ async fn newest(edge: &Edge, kind: &str) -> Option<Value> {
 }
 
 #[tokio::test]
+async fn a_broken_file_is_in_the_audit_with_its_first_mistake_and_in_the_log_of_every_start() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let edge = builder.start().await;
+    edge.save_table("regions = 7\n");
+    until("it is noted", async || newest(&edge, "file-read").await.is_some()).await;
+    let read = newest(&edge, "file-read").await.unwrap();
+    let reason = read["reason"].as_str().unwrap();
+    assert!(reason.starts_with("refused: ") && reason.contains("table.toml:1: "), "{read}");
+    let edge = edge.killed_and_started_again().await;
+    until("the start says so", async || edge.log().contains("has mistakes and differs from version 1")).await;
+    let other = format!("{table}\n# another\n");
+    edge.save_table(&other);
+    until("it is in force", async || newest(&edge, "table").await.unwrap()["about"]["version"] == 2).await;
+    edge.admin.json(Method::POST, "/v1/tables/1/rollback?reason=test", "").await;
+    edge.save_table(&table);
+    until("it is noted", async || newest(&edge, "file-read").await.unwrap() != read).await;
+    assert_eq!(newest(&edge, "file-read").await.unwrap()["reason"], "the same as what is in force");
+    edge.admin.publish(&other).await;
+    let edge = edge.killed_and_started_again().await;
+    until("the start says so", async || edge.log().contains("differs from version 4, which is in force")).await;
+}
+
+#[tokio::test]
 async fn tokens_that_come_and_go_are_in_the_audit() {
     let (_near, _far, builder, _) = near_and_far().await;
     let edge = builder.start().await;

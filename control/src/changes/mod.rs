@@ -15,6 +15,7 @@
 //! Left out: who may order what (`access`), and how orders are spelled (`admin`).
 
 mod commit;
+pub mod file_fate;
 mod hold;
 mod keeper;
 mod keeps;

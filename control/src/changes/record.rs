@@ -45,7 +45,7 @@ pub enum Recorded {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_file: bool,
     },
-    /// The table's file was read and did not come into force: it was in force already, or was refused.
+    /// The table's file was read and did not come into force: the reason says whether it was in force already, or was refused.
     FileRead {
         /// Of its text.
         fingerprint: String,

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub(super) fn changed(kind: &str, what: &Value) -> Option<String> {
     match kind {
         "table" => read(what).map(|about: About| format!("table {} from {}", about.version, about.source)),
-        "file-read" => Some("the table's file was read, and nothing came of it".to_owned()),
+        "file-read" => Some("the table's file was read".to_owned()),
         "override" => read(what).map(|change: Change| overridden(&change)),
         "drill" => read(what).map(|drill: Drill| {
             format!("drill of {}: {} % until {:.0}", drill.region, drill.percent, drill.ends_at)

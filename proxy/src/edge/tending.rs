@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use control::access::Access;
 use control::admin::{Admin, router};
+use control::changes::file_fate::{SAME, refused_by_guard, refused_for};
 use control::changes::{Changes, Made, OWN_NAME, Order, Refused, Seen, What};
 use control::events::{Ended, EndedEvent, Happened};
 use control::log_level::LogLevels;
@@ -244,7 +245,7 @@ impl Tending {
             return;
         }
         if read == self.publisher.snapshot().version.about.fingerprint {
-            self.note(read).await;
+            self.note(read, SAME).await;
             if even_unchanged {
                 self.publish_again("reload").await;
             }
@@ -253,8 +254,8 @@ impl Tending {
         match self.publish(What::Publish { text, source, is_file: true }, "the file changed", None).await {
             Published::Yes => {}
             // A start must not take it for a change, and put it in force after all.
-            Published::Refused => {
-                self.note(read).await;
+            Published::Refused(why) => {
+                self.note(read, &why).await;
                 tracing::error!("{REFUSED}");
             }
             Published::NotNow => drop(self.table_read.replace(before)),
@@ -271,10 +272,9 @@ impl Tending {
         }
     }
 
-    /// Leaves a note that the table's file was read.
-    async fn note(&self, fingerprint: String) {
-        let noted =
-            self.changes.submit(order(What::FileRead { fingerprint }, "the file was read", None)).await;
+    /// Leaves a note that the table's file was read, and what came of it.
+    async fn note(&self, fingerprint: String, fate: &str) {
+        let noted = self.changes.submit(order(What::FileRead { fingerprint }, fate, None)).await;
         if let Err(refused) = noted {
             tracing::warn!(?refused, "that the table's file was read is not written down");
         }
@@ -289,14 +289,14 @@ impl Tending {
             is_file: false,
         };
         // If another one is in force by now, that one has read them.
-        if let Published::Refused = self.publish(what, reason, Some(Seen::table(version.about.version))).await
-        {
+        let published = self.publish(what, reason, Some(Seen::table(version.about.version))).await;
+        if let Published::Refused(_) = published {
             tracing::error!("{REFUSED}");
         }
     }
 
     async fn publish(&self, what: What, reason: &str, expects: Option<Seen>) -> Published {
-        match self.changes.submit(order(what, reason, expects)).await {
+        let why = match self.changes.submit(order(what, reason, expects)).await {
             Ok(done) => {
                 self.publishes.add(true);
                 let fingerprint = match &done.made {
@@ -316,6 +316,7 @@ impl Tending {
             }
             Err(Refused::Table(findings)) => {
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
+                refused_for(&findings)
             }
             Err(Refused::Guarded { seen, violations }) => {
                 violations.iter().for_each(|violation| tracing::error!("{violation}"));
@@ -323,19 +324,23 @@ impl Tending {
                 tracing::error!(
                     "if that is meant: nearside tables publish {file} --reason ... --force {seen}"
                 );
+                refused_by_guard(&violations)
             }
-            Err(other) => tracing::error!("{other:?}"),
-        }
+            Err(other) => {
+                tracing::error!("{other:?}");
+                format!("refused: {other:?}")
+            }
+        };
         self.publishes.add(false);
-        Published::Refused
+        Published::Refused(why)
     }
 }
 
 /// What became of a table.
 enum Published {
     Yes,
-    /// It cannot be.
-    Refused,
+    /// It cannot be, and why.
+    Refused(String),
     /// It may be another time.
     NotNow,
 }

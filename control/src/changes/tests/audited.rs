@@ -1,4 +1,4 @@
-//! What the audit says of what nobody ordered: which tokens have changed.
+//! What the audit says of what nobody ordered: why a file does not serve, which tokens have changed.
 
 use super::*;
 use crate::access::TokenChanges;
@@ -23,6 +23,21 @@ impl Edge {
         self.stop();
         said
     }
+}
+
+#[test]
+fn a_file_that_a_guard_has_refused_at_a_start_is_in_the_audit_with_what_it_would_take_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_folder = folder.path().join("state");
+    let edge = Edge::start(Some(&state_folder), TABLE);
+    edge.submit(state("us", State::Drain)).unwrap();
+    edge.submit(Order { forces: Some(Seen::table(1)), ..state("ap", State::Drain) }).unwrap();
+    edge.stop();
+    let without_eu = TABLE.replace("  { region = \"eu\", origins = [\"10.0.0.1:80\"] },\n", "");
+    Edge::start(Some(&state_folder), &without_eu).stop();
+    let written = lines(&state_folder);
+    let read = written.iter().find(|line| matches!(line.data.change, Recorded::FileRead { .. })).unwrap();
+    assert!(read.reason.starts_with("refused by the guard: "), "{}", read.reason);
 }
 
 #[test]
