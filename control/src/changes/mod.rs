@@ -25,6 +25,7 @@ mod opening;
 mod order;
 mod record;
 mod restore;
+mod running;
 mod seen;
 mod staged;
 mod start;
@@ -115,7 +116,8 @@ impl Changes {
             keeps: Keeps::new(!matches!(keeping, Keeping::Nowhere)),
             holds: Holds::default(),
         };
-        let keeper = Keeper::new(keeping, changes.keeps.clone(), changes.known.clone(), first);
+        let (keeps, known) = (changes.keeps.clone(), changes.known.clone());
+        let keeper = Keeper::new(keeping, keeps, known, boot.running, first);
         let (known, holds) = (changes.known.clone(), changes.holds.clone());
         let commit = Commit { publisher, keeper, known, events, readers, keys: boot.keys, holds };
         let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || {

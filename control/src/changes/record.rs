@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::order::{Done, Key};
+use super::running::Running;
 use crate::access::TokenChanges;
 use crate::drill::Drill;
 use crate::journal::{Digest, Record};
@@ -61,7 +62,7 @@ pub enum Recorded {
         /// Which.
         drill: Arc<Drill>,
     },
-    /// A drill ended before its time.
+    /// A drill ended before its time, by somebody or by a restart.
     DrillEnd {
         /// Which.
         drill: Arc<Drill>,
@@ -98,6 +99,9 @@ pub struct Kept {
     pub overlay: Saved,
     /// Orders that are known if they come again, oldest first.
     pub keys: Vec<(Key, Arc<Done>)>,
+    /// What runs, and ends with the process.
+    #[serde(default)]
+    pub running: Running,
 }
 
 /// A version that is held.

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::keys::Keys;
 use super::known::{Known, KnownVersion, Text};
 use super::order::{Done, Made};
 use super::record::{Kept, KeptVersion, Line, Recorded};
+use super::running::Running;
+use super::unwritten::Unwritten;
 use crate::journal::{Entry, Recovered, Stamp};
 use crate::overlay::{Change, Saved};
 
@@ -16,6 +20,8 @@ pub(super) struct Boot {
     pub(super) keys: Keys,
     /// The overrides.
     pub(super) overlay: Saved,
+    /// What the process before had begun and not ended.
+    pub(super) running: Running,
 }
 
 impl Boot {
@@ -23,23 +29,29 @@ impl Boot {
     pub(super) fn last_version(&self) -> u64 {
         self.known.versions().next_back().map_or(0, |known| known.about.version)
     }
+
+    /// What a start, at `now`, has to write before anything else: what has ended with the process before.
+    pub(super) fn remarks(&self, now: Timestamp) -> Vec<Unwritten> {
+        self.running.clone().ends(now).collect()
+    }
 }
 
 /// What a journal says that was in force.
 pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
     let mut boot = Boot::default();
     if let Some(checkpoint) = recovered.checkpoint {
-        let Kept { versions, file, overlay, keys } = checkpoint.entry.data;
+        let Kept { versions, file, overlay, keys, running } = checkpoint.entry.data;
         for KeptVersion { about, text } in versions {
             boot.known.add(KnownVersion { about, is_volatile: false, text: Text::Kept(text) });
         }
         boot.known.file = file;
-        boot.overlay = overlay;
+        (boot.overlay, boot.running) = (overlay, running);
         keys.into_iter().for_each(|(key, done)| boot.keys.add(key, done));
     }
     let mut overlay = Overlaid(std::mem::take(&mut boot.overlay));
     for written in recovered.entries {
         let Entry { author, reason, data, .. } = written.entry;
+        boot.running.note(&data.change);
         let made = match data.change {
             Recorded::Table { about, text, is_file } => {
                 if is_file {

@@ -103,7 +103,7 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
         Err(problem) => (None, Some(vec![*problem])),
     };
     let read_before = file.clone().filter(|draft| is_read(&boot, draft));
-    let mut first = Vec::new();
+    let mut first = boot.remarks(clock.wall());
     for First { draft, was, is_file } in candidates(&boot, file, texts.as_ref()) {
         let resumed = was.clone().map_or(Resumed::After(boot.last_version()), Resumed::Again);
         let place = (pop.clone(), workers);

@@ -6,8 +6,9 @@
 //! look    every second: what requests came to since, beside the minute before    (the rule: steer::trial)
 //! end     passed | inconclusive | superseded | ended by somebody | rolled back, as a new change whose reason is the evidence
 //! ```
-//! A trial lives in this process alone. A restart ends it and leaves the change in force; what has begun and how it ended is in
-//! the audit. A state that could not be opened is not opened while one runs, as that would end it, too.
+//! A trial lives in this process alone. A restart ends it and leaves the change in force, unless that is a drill, which ends with
+//! it; what has begun and how it ended is in the audit. A state that could not be opened is not opened while one runs, as that
+//! would end it, too.
 //!
 //! Left out: counting requests ([`crate::traffic`] says who does), and making changes, which is ordered as by anybody.
 
@@ -46,7 +47,6 @@ pub const MIN_WATCH: Span = Span::from_secs(5);
 pub const MAX_WATCH: Span = Span::from_secs(3600);
 /// Trials that are over and told of.
 const MAX_ENDED: usize = 16;
-const ENDS: &str = "a restart ends the watch, and leaves what was changed in force";
 
 /// What is wanted beside a change.
 #[derive(Clone, Debug, PartialEq)]
@@ -312,7 +312,7 @@ impl Trials {
             ended_at: None,
             state: TrialState::Running,
             evidence: Vec::new(),
-            note: ENDS.to_owned(),
+            note: way_back.at_a_restart().to_owned(),
         };
         tracing::info!(watch = trial.number, of = %trial.of, lasts = %trial.lasts, "watch begun");
         let hold = Some(hold).filter(|_| way_back.names_version());

@@ -1,8 +1,17 @@
-//! What the audit says of what nobody ordered: why a file does not serve, which tokens have changed.
+//! What the audit says of what nobody ordered: what a restart ended, why a file does not serve.
 
 use super::*;
 use crate::access::TokenChanges;
 use crate::journal::Entry;
+use crate::traffic::{Answers, Traffic};
+use crate::trial::{Guard, Trial, TrialState, Trials, Watch};
+
+/// Nobody asks anything.
+struct Silence;
+
+impl Traffic for Silence {
+    fn tell(&self, _: &mut dyn FnMut(&str, &str, &Answers)) {}
+}
 
 /// What the journal of a folder has, as the next start has left it.
 fn lines(state: &Path) -> Vec<Entry<Line>> {
@@ -23,6 +32,66 @@ impl Edge {
         self.stop();
         said
     }
+}
+
+fn drill() -> Order {
+    order(What::Drill(DrillDraft {
+        region: "eu".into(),
+        percent: 10.0,
+        lasts: Span::from_secs(600),
+        author: "ada".into(),
+        reason: "a test".into(),
+    }))
+}
+
+fn end_of_drill() -> Order {
+    order(What::EndDrill { region: Some("eu".into()) })
+}
+
+/// Begins it under watch.
+fn watched(edge: &Edge, order: Order) -> (Trials, Trial) {
+    let Started { publisher, changes, .. } = &edge.started;
+    let trials = Trials::new(changes.clone(), publisher.clone(), Arc::new(Silence));
+    let watch = Watch { lasts: Span::from_secs(600), guards: Guard::USUAL.to_vec() };
+    let (_, trial) = edge.runtime.block_on(trials.make(order, watch)).unwrap();
+    (trials, trial.unwrap())
+}
+
+#[test]
+fn a_drill_and_a_watch_that_a_restart_has_ended_do_not_run_on_in_the_audit() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let edge = Edge::start(Some(&state), TABLE);
+    let (trials, trial) = watched(&edge, drill());
+    assert_eq!(trial.note, "a restart ends both, the watch and the drill");
+    drop(trials);
+    edge.stop();
+    let ends = |lines: &[Entry<Line>]| {
+        let own = lines.iter().filter(|line| line.author == OWN_NAME);
+        own.map(|line| (line.data.change.clone(), line.reason.clone())).collect::<Vec<_>>()
+    };
+    let written = ends(&lines(&state));
+    let [(Recorded::DrillEnd { drill }, of_drill), (Recorded::Watch { watch }, of_watch)] = &written[..]
+    else {
+        panic!("{written:?}")
+    };
+    assert_eq!((drill.region.as_str(), of_drill.as_str()), ("eu", "a restart ended it"));
+    assert_eq!((watch.number, watch.state), (trial.number, TrialState::Ended));
+    assert_eq!(of_watch, "unjudged: a restart ended the watch");
+    assert_eq!(ends(&lines(&state)).len(), 2, "once is enough");
+}
+
+#[test]
+fn what_ended_in_time_is_not_ended_by_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let edge = Edge::start(Some(&state), TABLE);
+    let (trials, trial) = watched(&edge, drill());
+    edge.submit(end_of_drill()).unwrap();
+    edge.runtime.block_on(trials.end(trial.number, "ada", "admin", "enough")).unwrap();
+    drop(trials);
+    edge.stop();
+    assert!(lines(&state).iter().all(|line| line.author != OWN_NAME));
 }
 
 #[test]
