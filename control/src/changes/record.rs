@@ -82,6 +82,15 @@ pub enum Recorded {
         /// What has changed in their file.
         tokens: Box<TokenChanges>,
     },
+    /// A start has found the journal damaged: these lines are not part of it any more, and need a person.
+    SetAside {
+        /// Where they are: files of the journal's folder.
+        files: Vec<String>,
+        /// How many lines.
+        lines: u64,
+        /// How much that is.
+        bytes: u64,
+    },
 }
 
 impl Record for Line {

@@ -1,5 +1,6 @@
 //! What was in force when the process before ended, as its journal tells.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use super::order::{Done, Made};
 use super::record::{Kept, KeptVersion, Line, Recorded};
 use super::running::Running;
 use super::unwritten::Unwritten;
-use crate::journal::{Entry, Recovered, Stamp};
+use crate::journal::{Damage, Entry, Recovered, Stamp};
 use crate::overlay::{Change, Saved};
 
 /// What a start goes on from.
@@ -22,6 +23,8 @@ pub(super) struct Boot {
     pub(super) overlay: Saved,
     /// What the process before had begun and not ended.
     pub(super) running: Running,
+    /// What of its journal counts no more.
+    damage: Option<Damage>,
 }
 
 impl Boot {
@@ -30,15 +33,22 @@ impl Boot {
         self.known.versions().next_back().map_or(0, |known| known.about.version)
     }
 
-    /// What a start, at `now`, has to write before anything else: what has ended with the process before.
+    /// What a start, at `now`, has to write before anything else: what was set aside of the journal, and what has ended with the
+    /// process before.
     pub(super) fn remarks(&self, now: Timestamp) -> Vec<Unwritten> {
-        self.running.clone().ends(now).collect()
+        let aside = self.damage.as_ref().map(|Damage { broken, lines, bytes, files }| {
+            let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let files = files.iter().map(name).collect();
+            let change = Recorded::SetAside { files, lines: *lines, bytes: *bytes };
+            Unwritten::own(change, &format!("the journal was damaged: {broken}"), now)
+        });
+        aside.into_iter().chain(self.running.clone().ends(now)).collect()
     }
 }
 
 /// What a journal says that was in force.
 pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
-    let mut boot = Boot::default();
+    let mut boot = Boot { damage: recovered.damage, ..Boot::default() };
     if let Some(checkpoint) = recovered.checkpoint {
         let Kept { versions, file, overlay, keys, running } = checkpoint.entry.data;
         for KeptVersion { about, text } in versions {
@@ -75,6 +85,8 @@ pub(super) fn restore(recovered: Recovered<Line>) -> Boot {
             Recorded::Watch { watch } => Made::Watch(watch),
             Recorded::LogLevel { set } => Made::LogLevel(set),
             Recorded::Tokens { tokens } => Made::Tokens(tokens),
+            // Nobody has ordered it.
+            Recorded::SetAside { .. } => continue,
         };
         if let Some(key) = data.key {
             let version = boot.last_version();

@@ -23,6 +23,9 @@ pub(super) fn changed(kind: &str, what: &Value) -> Option<String> {
         "drill-end" => read(what).map(|drill: Drill| format!("the drill of {} ended", drill.region)),
         "watch" => read(what).map(|trial: Trial| format!("watch of {}: {}", trial.of, trial.state)),
         "tokens" => read(what).map(|tokens: TokenChanges| format!("tokens: {tokens}")),
+        "set-aside" => {
+            what["lines"].as_u64().map(|lines| format!("{lines} lines of the journal were set aside"))
+        }
         "log-level" => read(what)
             .map(|set: LevelSet| format!("log level {} until {:.0}", set.level.as_str(), set.expires_at)),
         _ => None,

@@ -1,4 +1,4 @@
-//! What the audit says of what nobody ordered: what a restart ended, why a file does not serve.
+//! What the audit says of what nobody ordered: what a restart ended, what was set aside, why a file does not serve.
 
 use super::*;
 use crate::access::TokenChanges;
@@ -92,6 +92,34 @@ fn what_ended_in_time_is_not_ended_by_a_restart() {
     drop(trials);
     edge.stop();
     assert!(lines(&state).iter().all(|line| line.author != OWN_NAME));
+}
+
+#[test]
+fn lines_that_were_set_aside_are_counted_in_the_audit() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let edge = Edge::start(Some(&state), TABLE);
+    for percent in [10, 20, 30] {
+        edge.submit(weight("eu", percent)).unwrap();
+    }
+    edge.stop();
+    let file = state.join(format!("{:020}.jsonl", 0));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let edited = text.replace("\"value\":20", "\"value\":99");
+    assert_ne!(text, edited);
+    std::fs::write(&file, edited).unwrap();
+    let written = lines(&state);
+    let aside: Vec<_> = written
+        .iter()
+        .filter_map(|line| match &line.data.change {
+            Recorded::SetAside { files, lines, bytes } => Some((files.clone(), *lines, *bytes, &line.reason)),
+            _ => None,
+        })
+        .collect();
+    let [(files, 2, bytes, reason)] = &aside[..] else { panic!("{aside:?}") };
+    assert_eq!(files, &[format!("{:020}.jsonl.broken", 0)]);
+    assert_eq!(*bytes, std::fs::metadata(state.join(&files[0])).unwrap().len());
+    assert!(reason.starts_with("the journal was damaged: "), "{reason}");
 }
 
 #[test]
