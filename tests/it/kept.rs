@@ -167,19 +167,28 @@ async fn on_a_full_disk_a_region_can_still_be_drained_and_it_is_kept_once_there_
         return skipped("a full disk", "root, and a kernel that mounts a tmpfs");
     };
     let edge = builder.start().await;
+    // Its end is longer than what is left once a short line has no room.
+    let drill = json!({"region": "far", "percent": 1, "for": "10m", "reason": "z".repeat(1000)}).to_string();
+    assert_eq!(edge.admin.json(Method::POST, "/v1/drill", &drill).await.0, 200);
     disk.fill();
     let drain = json!({"state": "drain", "reason": "y".repeat(1000)}).to_string();
     // What is left of the journal's last page takes a few lines more.
-    let filling = json!({"weight": 100, "reason": "x".repeat(1000)}).to_string();
-    for lines in 0.. {
-        assert!(lines < 20, "a page has 4 KiB");
-        if edge.admin.json(Method::PATCH, "/v1/regions/near", &filling).await.0 == 507 {
-            break;
+    for length in [1000, 1] {
+        let filling = json!({"weight": 100, "reason": "x".repeat(length)}).to_string();
+        for lines in 0.. {
+            assert!(lines < 20, "a page has 4 KiB");
+            if edge.admin.json(Method::PATCH, "/v1/regions/near", &filling).await.0 == 507 {
+                break;
+            }
         }
     }
     let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/near", &drain).await;
     assert_eq!((status, &refused["type"]), (507, &"urn:nearside:problem:not-kept".into()), "{refused}");
     assert_eq!(asked(&edge).await, "near", "nothing has changed");
+    // A drill only gives back when it ends.
+    let (status, ended) = edge.admin.json(Method::DELETE, "/v1/drill?reason=test", "").await;
+    assert_eq!((status, &ended["drill"], &ended["persisted"]), (200, &Value::Null, &false.into()), "{ended}");
+    assert!(ended["note"].as_str().unwrap().starts_with("not kept: "), "{ended}");
     let (status, done) = edge.admin.json(Method::PATCH, "/v1/regions/near?volatile=1", &drain).await;
     assert_eq!((status, &done["persisted"]), (200, &false.into()), "{done}");
     assert_eq!(asked(&edge).await, "far", "in force");

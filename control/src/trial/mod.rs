@@ -47,6 +47,8 @@ pub const MIN_WATCH: Span = Span::from_secs(5);
 pub const MAX_WATCH: Span = Span::from_secs(3600);
 /// Trials that are over and told of.
 const MAX_ENDED: usize = 16;
+/// What the note of a watch that was ended closes with if that could not be kept.
+pub const NOT_KEPT: &str = "not kept: the audit does not have it";
 
 /// What is wanted beside a change.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,13 +174,15 @@ impl Trials {
         Ok((done, Some(trial)))
     }
 
-    /// Ends the watch of a change, which stays in force.
+    /// Ends the watch of a change, which stays in force. That it cannot be kept is no reason not to: the note says so then.
     ///
     /// # Errors
     /// Why not.
     pub async fn end(&self, number: u64, author: &str, role: &str, reason: &str) -> Result<Trial, NotEnded> {
-        let ended = self.end_now(number, format!("{author} has ended the watch: {reason}"))?;
-        self.note(&ended, author, role, reason).await;
+        let mut ended = self.end_now(number, format!("{author} has ended the watch: {reason}"))?;
+        if !self.note(&ended, author, role, reason).await {
+            ended.note = format!("{}; {NOT_KEPT}", ended.note);
+        }
         Ok(ended)
     }
 
@@ -351,8 +355,8 @@ impl Trials {
         }
     }
 
-    /// Leaves a note in the audit, and tells whoever listens.
-    async fn note(&self, trial: &Trial, author: &str, role: &str, reason: &str) {
+    /// Leaves a note in the audit, and tells whoever listens. Whether it is as well kept as it can be.
+    async fn note(&self, trial: &Trial, author: &str, role: &str, reason: &str) -> bool {
         let noted = self.changes.submit(Order {
             what: What::Watch(Box::new(trial.clone())),
             author: author.to_owned(),
@@ -363,8 +367,13 @@ impl Trials {
             volatile: true,
             key: None,
         });
-        if let Err(refused) = noted.await {
-            tracing::warn!(watch = trial.number, ?refused, "how a watch stands is not in the audit");
+        match noted.await {
+            // Where nothing is to be kept, nothing is missing.
+            Ok(done) => done.kept.is_some() || self.changes.keeps().get().is_none(),
+            Err(refused) => {
+                tracing::warn!(watch = trial.number, ?refused, "how a watch stands is not in the audit");
+                false
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::access::TokenChanges;
 use crate::journal::Entry;
 use crate::traffic::{Answers, Traffic};
-use crate::trial::{Guard, Trial, TrialState, Trials, Watch};
+use crate::trial::{Guard, NOT_KEPT, Trial, TrialState, Trials, Watch};
 
 /// Nobody asks anything.
 struct Silence;
@@ -88,10 +88,26 @@ fn what_ended_in_time_is_not_ended_by_a_restart() {
     let edge = Edge::start(Some(&state), TABLE);
     let (trials, trial) = watched(&edge, drill());
     edge.submit(end_of_drill()).unwrap();
-    edge.runtime.block_on(trials.end(trial.number, "ada", "admin", "enough")).unwrap();
+    let ended = edge.runtime.block_on(trials.end(trial.number, "ada", "admin", "enough")).unwrap();
+    assert!(!ended.note.ends_with(NOT_KEPT), "{}", ended.note);
     drop(trials);
     edge.stop();
     assert!(lines(&state).iter().all(|line| line.author != OWN_NAME));
+}
+
+#[test]
+fn a_drill_and_a_watch_can_be_ended_where_that_cannot_be_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let occupied = folder.path().join("state");
+    std::fs::write(&occupied, "a file").unwrap();
+    let edge = Edge::start(Some(&occupied), TABLE);
+    let (trials, trial) = watched(&edge, Order { volatile: true, ..drill() });
+    let done = edge.submit(end_of_drill()).unwrap();
+    assert_eq!((done.kept, edge.started.publisher.snapshot().drill.is_none()), (None, true));
+    let ended = edge.runtime.block_on(trials.end(trial.number, "ada", "admin", "enough")).unwrap();
+    assert!(ended.note.ends_with(NOT_KEPT), "{}", ended.note);
+    drop(trials);
+    edge.stop();
 }
 
 #[test]
