@@ -111,6 +111,12 @@ async fn the_audit_is_shown_followed_and_verified() {
     let refused = verify(&["--anchor", &other]);
     assert_eq!((refused.code, refused.complained.contains("another hash than the anchor")), (Some(1), true));
     assert_eq!(verify(&["--anchor", "yesterday"]).code, Some(2));
+    let aside = state.join(format!("{:020}.jsonl.broken", 0));
+    std::fs::write(&aside, "{}\n").unwrap();
+    let refused = verify(&[]);
+    assert_eq!((refused.code, refused.said.contains("was set aside")), (Some(1), true));
+    std::fs::remove_file(aside).unwrap();
+    assert_eq!(verify(&[]).code, Some(0), "a person has looked at it");
     let file = state.join(format!("{:020}.jsonl", 0));
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("\"one\"", "\"two\"")).unwrap();

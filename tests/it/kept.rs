@@ -10,6 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Edge, EdgeBuilder, table, until};
 
+use crate::access::{add, token};
 use crate::changes::{asked, near_and_far, weight};
 use crate::{NEARSIDE, skipped};
 
@@ -166,19 +167,28 @@ async fn on_a_full_disk_a_region_can_still_be_drained_and_it_is_kept_once_there_
         return skipped("a full disk", "root, and a kernel that mounts a tmpfs");
     };
     let edge = builder.start().await;
+    // Its end is longer than what is left once a short line has no room.
+    let drill = json!({"region": "far", "percent": 1, "for": "10m", "reason": "z".repeat(1000)}).to_string();
+    assert_eq!(edge.admin.json(Method::POST, "/v1/drill", &drill).await.0, 200);
     disk.fill();
     let drain = json!({"state": "drain", "reason": "y".repeat(1000)}).to_string();
     // What is left of the journal's last page takes a few lines more.
-    let filling = json!({"weight": 100, "reason": "x".repeat(1000)}).to_string();
-    for lines in 0.. {
-        assert!(lines < 20, "a page has 4 KiB");
-        if edge.admin.json(Method::PATCH, "/v1/regions/near", &filling).await.0 == 507 {
-            break;
+    for length in [1000, 1] {
+        let filling = json!({"weight": 100, "reason": "x".repeat(length)}).to_string();
+        for lines in 0.. {
+            assert!(lines < 20, "a page has 4 KiB");
+            if edge.admin.json(Method::PATCH, "/v1/regions/near", &filling).await.0 == 507 {
+                break;
+            }
         }
     }
     let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/near", &drain).await;
     assert_eq!((status, &refused["type"]), (507, &"urn:nearside:problem:not-kept".into()), "{refused}");
     assert_eq!(asked(&edge).await, "near", "nothing has changed");
+    // A drill only gives back when it ends.
+    let (status, ended) = edge.admin.json(Method::DELETE, "/v1/drill?reason=test", "").await;
+    assert_eq!((status, &ended["drill"], &ended["persisted"]), (200, &Value::Null, &false.into()), "{ended}");
+    assert!(ended["note"].as_str().unwrap().starts_with("not kept: "), "{ended}");
     let (status, done) = edge.admin.json(Method::PATCH, "/v1/regions/near?volatile=1", &drain).await;
     assert_eq!((status, &done["persisted"]), (200, &false.into()), "{done}");
     assert_eq!(asked(&edge).await, "far", "in force");
@@ -210,6 +220,51 @@ async fn a_file_that_was_refused_does_not_come_into_force_by_a_restart() {
     assert_eq!(tables["current"], 1, "{tables}");
     assert_eq!(edge.admin.text(Method::GET, "/v1/tables/1", "").await.1, first);
     assert_eq!(asked(&edge).await, "far");
+}
+
+/// The newest line of that kind.
+async fn newest(edge: &Edge, kind: &str) -> Option<Value> {
+    let (_, audit) = edge.admin.json(Method::GET, "/v1/audit", "").await;
+    let changes = audit["changes"].as_array()?;
+    changes.iter().rev().find(|line| line["change"] == kind).cloned()
+}
+
+#[tokio::test]
+async fn a_broken_file_is_in_the_audit_with_its_first_mistake_and_in_the_log_of_every_start() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let edge = builder.start().await;
+    edge.save_table("regions = 7\n");
+    until("it is noted", async || newest(&edge, "file-read").await.is_some()).await;
+    let read = newest(&edge, "file-read").await.unwrap();
+    let reason = read["reason"].as_str().unwrap();
+    assert!(reason.starts_with("refused: ") && reason.contains("table.toml:1: "), "{read}");
+    let edge = edge.killed_and_started_again().await;
+    until("the start says so", async || edge.log().contains("has mistakes and differs from version 1")).await;
+    let other = format!("{table}\n# another\n");
+    edge.save_table(&other);
+    until("it is in force", async || newest(&edge, "table").await.unwrap()["about"]["version"] == 2).await;
+    edge.admin.json(Method::POST, "/v1/tables/1/rollback?reason=test", "").await;
+    edge.save_table(&table);
+    until("it is noted", async || newest(&edge, "file-read").await.unwrap() != read).await;
+    assert_eq!(newest(&edge, "file-read").await.unwrap()["reason"], "the same as what is in force");
+    edge.admin.publish(&other).await;
+    let edge = edge.killed_and_started_again().await;
+    until("the start says so", async || edge.log().contains("differs from version 4, which is in force")).await;
+}
+
+#[tokio::test]
+async fn tokens_that_come_and_go_are_in_the_audit() {
+    let (_near, _far, builder, _) = near_and_far().await;
+    let edge = builder.start().await;
+    add(edge.folder.path(), &["sue", "--role", "operator", "--region", "near"]);
+    until("it is audited", async || newest(&edge, "tokens").await.is_some()).await;
+    let added = newest(&edge, "tokens").await.unwrap();
+    assert_eq!(added["author"], "nearside", "{added}");
+    let sue = json!([{"name": "sue", "role": "operator", "regions": ["near"]}]);
+    assert_eq!(added["tokens"], json!({ "added": sue }), "and no secret");
+    assert_eq!(token(edge.folder.path(), &["remove", "sue"]).0, Some(0));
+    until("it is audited", async || newest(&edge, "tokens").await.unwrap() != added).await;
+    assert_eq!(newest(&edge, "tokens").await.unwrap()["tokens"], json!({ "removed": sue }));
 }
 
 #[tokio::test]

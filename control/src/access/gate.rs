@@ -14,10 +14,11 @@ use subtle::ConstantTimeEq;
 use super::browser::Browsers;
 use super::caller::{Caller, How, Role, Scope};
 use super::certificate::{self, Client, ClientNames, Peer};
+use super::difference::TokenChanges;
 use super::failures::{Failures, Verdict};
 use super::file::{Look, Looked};
 use super::secret::{Token, digest, long_enough};
-use super::token::{LOCAL, Tokens};
+use super::token::{LOCAL, TokenEntry, Tokens};
 use crate::clock::Clock;
 
 /// Who may come in.
@@ -56,6 +57,8 @@ struct Kept {
     /// `None` before the file was ever in order.
     tokens: Option<Tokens>,
     are_tokens_refused: bool,
+    /// As they were when it was last asked what has changed.
+    told: Vec<TokenEntry>,
     /// Of the text last read, and whether it was good.
     seen: ([u8; 32], bool),
 }
@@ -122,6 +125,7 @@ impl Access {
             tokens_file: Looked::new(tokens_file),
             tokens: None,
             are_tokens_refused: false,
+            told: Vec::new(),
             seen: (digest(""), true),
         };
         let access = Self {
@@ -134,6 +138,7 @@ impl Access {
             refused: AtomicU64::new(0),
         };
         access.lock().look(true, &access);
+        access.token_changes();
         access.reloaded.store(0, Relaxed);
         access
     }
@@ -147,6 +152,15 @@ impl Access {
     /// Reads the files again; those that have not changed only if told to.
     pub fn reload(&self, even_unchanged: bool) {
         self.lock().look(even_unchanged, self);
+    }
+
+    /// What has changed in the file of tokens since this was last asked, or since the start; `None` if nothing has.
+    pub fn token_changes(&self) -> Option<TokenChanges> {
+        let mut kept = self.lock();
+        let now = kept.tokens.as_ref()?.entries.clone();
+        let changes = TokenChanges::between(&kept.told, &now);
+        kept.told = now;
+        changes
     }
 
     /// Readings of the changed file of tokens that were taken over, and that were not.

@@ -23,6 +23,7 @@
 mod browser;
 mod caller;
 mod certificate;
+mod difference;
 mod edit;
 pub mod failures;
 mod file;
@@ -35,6 +36,7 @@ pub use browser::{Browsers, Refusal};
 pub(crate) use browser::{CORS_EXPOSED, CORS_HEADERS, CORS_METHODS, is_preflight};
 pub use caller::{Action, Caller, Denied, How, Role, Scope};
 pub use certificate::{Authorities, Client, ClientNames, Peer};
+pub use difference::{TokenChanges, TokenTold};
 pub use edit::{EditError, Editor, read as read_tokens};
 pub use gate::{Access, Rules, Stranger};
 pub use network::Network;

@@ -135,6 +135,8 @@ async fn share(admin: &Arc<Admin>, region: String) -> Result<f64, Problem> {
 }
 
 /// Ends the drill that runs
+///
+/// It ends even if that cannot be kept; then the answer says so.
 #[utoipa::path(delete, path = "/v1/drill", tag = "drill", operation_id = "endDrill", params(Reason, Conditions),
     responses((status = 200, description = "It has ended; or what that would do.", body = inline(Changed)), Ending))]
 pub(super) async fn end(

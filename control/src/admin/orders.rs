@@ -79,6 +79,7 @@ pub struct Fate {
 const BUSY_SECONDS: &str = "1";
 const KEPT: &str = "kept: a restart remembers it";
 const NOT_KEPT: &str = "not kept: a restart forgets it";
+const END_NOT_KEPT: &str = "not kept: the drill is over, and the audit does not have it";
 const ENDS: &str = "a restart ends it";
 
 /// Has a change made, or tells what it would do. Without an action there is nothing to protect.
@@ -163,6 +164,7 @@ impl Outcome {
                     note: match (&done.made, done.kept) {
                         (Made::Drill(_) | Made::LogLevel(_), _) => ENDS,
                         (_, Some(_)) => KEPT,
+                        (Made::DrillEnd(_), None) => END_NOT_KEPT,
                         (_, None) => NOT_KEPT,
                     }
                     .to_owned(),
@@ -170,9 +172,11 @@ impl Outcome {
                 };
                 let seen = match &done.made {
                     // A table is not meant for the overrides beside it.
-                    Made::Table(_) | Made::FileRead(_) | Made::Watch(_) | Made::LogLevel(_) => {
-                        Seen::table(done.version)
-                    }
+                    Made::Table(_)
+                    | Made::FileRead(_)
+                    | Made::Watch(_)
+                    | Made::LogLevel(_)
+                    | Made::Tokens(_) => Seen::table(done.version),
                     Made::Override(_) | Made::Drill(_) | Made::DrillEnd(_) => {
                         Seen { version: done.version, overlay: Some(done.overlay) }
                     }

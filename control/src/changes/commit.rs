@@ -84,8 +84,11 @@ impl Commit {
         match self.keeper.write(&ready.iter().map(|ready| ready.unwritten.clone()).collect::<Vec<_>>()) {
             Ok(stamps) => self.adopt(ready, &stamps.into_iter().map(Some).collect::<Vec<_>>()),
             Err(NotWritten { is_full, problem }) => {
-                let may_be_forgotten =
-                    |ready: &Ready| ready.order.volatile || matches!(self.keeper.keeping, Keeping::Nowhere);
+                let may_be_forgotten = |ready: &Ready| {
+                    // A restart would end a drill as well, so nothing keeps anybody from ending it now.
+                    let is_end = matches!(ready.made, Made::DrillEnd(_));
+                    is_end || ready.order.volatile || matches!(self.keeper.keeping, Keeping::Nowhere)
+                };
                 let (volatile, others): (Vec<_>, Vec<_>) = ready.drain(..).partition(may_be_forgotten);
                 for refused in others {
                     let problem = problem.clone();

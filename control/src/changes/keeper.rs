@@ -15,6 +15,7 @@ use super::keys::{Keys, MAX_KEY_BYTES};
 use super::known::{SharedKnown, Text};
 use super::opening::Retry;
 use super::record::{Kept, KeptVersion, Line, Recorded};
+use super::running::Running;
 use super::unwritten::{OWN_NAME, Unwritten};
 use crate::journal::{Digest, Entry, Journal, MAX_LINE_BYTES, Stamp, TextError, Texts};
 use crate::overlay::MAX_KEPT_BYTES;
@@ -30,8 +31,12 @@ const TEXTS_PER_COLLECTION: usize = 64;
 const CHECKPOINT_AGAIN: Span = Span::from_secs(60);
 /// What is told about a version takes less: a reason of a thousand characters, a name, a path.
 const MAX_ABOUT_BYTES: usize = 32 << 10;
+/// A drill and a watch take less: two reasons, and a guard's evidence.
+const MAX_RUNNING_BYTES: usize = 64 << 10;
 // A checkpoint is one line; were it too long, segments would grow for ever.
-const _: () = assert!(MAX_KEPT_BYTES + MAX_KEY_BYTES + MAX_VERSIONS * MAX_ABOUT_BYTES < MAX_LINE_BYTES);
+const _: () = assert!(
+    MAX_KEPT_BYTES + MAX_KEY_BYTES + MAX_VERSIONS * MAX_ABOUT_BYTES + MAX_RUNNING_BYTES < MAX_LINE_BYTES
+);
 
 /// Where changes are kept.
 #[derive(Debug)]
@@ -66,6 +71,8 @@ pub(super) struct Keeper {
     pub(super) late: VecDeque<Unwritten>,
     keeps: Keeps,
     known: SharedKnown,
+    /// What runs, as far as it is written.
+    running: Running,
     /// Texts that were written since they were last collected.
     put: usize,
     /// Not before that a checkpoint is written.
@@ -86,8 +93,15 @@ impl Broken {
 
 impl Keeper {
     /// `first` is in force already, and not written.
-    pub(super) fn new(keeping: Keeping, keeps: Keeps, known: SharedKnown, first: Vec<Unwritten>) -> Self {
-        Self { keeping, late: first.into(), keeps, known, put: 0, no_checkpoint_before: Moment::default() }
+    pub(super) fn new(
+        keeping: Keeping,
+        keeps: Keeps,
+        known: SharedKnown,
+        running: Running,
+        first: Vec<Unwritten>,
+    ) -> Self {
+        let (late, no_checkpoint_before) = (first.into(), Moment::default());
+        Self { keeping, late, keeps, known, running, put: 0, no_checkpoint_before }
     }
 
     /// Writes what is late, and then `new`. The places of the new ones.
@@ -114,6 +128,7 @@ impl Keeper {
         let mut stamps = journal
             .append(&entries)
             .map_err(|error| NotWritten { is_full: error.is_full(), problem: error.to_string() })?;
+        entries.iter().for_each(|entry| self.running.note(&entry.data.change));
         let late: Vec<Unwritten> = self.late.drain(..).collect();
         let stamps = stamps.split_off(late.len());
         if !late.is_empty() {
@@ -192,6 +207,7 @@ impl Keeper {
                 file: known.file,
                 overlay: publisher.snapshot().overlay.saved(),
                 keys: keys.saved(),
+                running: self.running.clone(),
             };
             let entry = Entry {
                 time: publisher.clock().wall(),

@@ -15,6 +15,7 @@
 //! Left out: who may order what (`access`), and how orders are spelled (`admin`).
 
 mod commit;
+pub mod file_fate;
 mod hold;
 mod keeper;
 mod keeps;
@@ -25,6 +26,7 @@ mod order;
 mod record;
 mod renumbered;
 mod restore;
+mod running;
 mod seen;
 mod staged;
 mod start;
@@ -46,6 +48,7 @@ pub use record::{Kept, Line, Recorded};
 pub(crate) use renumbered::Renumbered;
 pub use seen::{NotSeen, Seen};
 pub use start::{NotStarted, Start, Started, start};
+pub use unwritten::OWN_NAME;
 
 use crate::effect::{Effect, if_dead, preview};
 use crate::journal::{History, TextReader};
@@ -116,7 +119,8 @@ impl Changes {
             keeps: Keeps::new(!matches!(keeping, Keeping::Nowhere)),
             holds: Holds::default(),
         };
-        let keeper = Keeper::new(keeping, changes.keeps.clone(), changes.known.clone(), first);
+        let (keeps, known) = (changes.keeps.clone(), changes.known.clone());
+        let keeper = Keeper::new(keeping, keeps, known, boot.running, first);
         let (known, holds) = (changes.known.clone(), changes.holds.clone());
         let commit = Commit { publisher, keeper, known, events, readers, keys: boot.keys, holds };
         let thread = thread::Builder::new().name("changes".to_owned()).spawn(move || {

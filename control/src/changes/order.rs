@@ -7,6 +7,7 @@ use steer::guard::Violation;
 use utoipa::ToSchema;
 
 use super::seen::Seen;
+use crate::access::TokenChanges;
 use crate::document::Finding;
 use crate::drill::{Drill, DrillDraft, DrillRefused};
 use crate::journal::{Digest, Stamp};
@@ -44,7 +45,7 @@ impl Order {
     pub(super) fn is_decided(&self) -> bool {
         match &self.what {
             What::Publish { .. } => self.author != FILE,
-            What::FileRead { .. } | What::Watch(_) | What::LogLevel(_) => false,
+            What::FileRead { .. } | What::Watch(_) | What::Tokens(_) | What::LogLevel(_) => false,
             What::Rollback { .. }
             | What::Override(_)
             | What::Restore { .. }
@@ -96,6 +97,8 @@ pub enum What {
     LogLevel(LevelDraft),
     /// Nothing but a note of how a change under watch stands.
     Watch(Box<Trial>),
+    /// Nothing but a note of what has changed in the file of tokens.
+    Tokens(Box<TokenChanges>),
 }
 
 /// By which an order is known if it comes again.
@@ -145,6 +148,8 @@ pub enum Made {
     Watch(Box<Trial>),
     /// A log level is, or will be at once.
     LogLevel(Arc<LevelSet>),
+    /// Other tokens open the API.
+    Tokens(Box<TokenChanges>),
 }
 
 /// Why an order is not carried out.

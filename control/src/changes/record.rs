@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::order::{Done, Key};
+use super::running::Running;
+use crate::access::TokenChanges;
 use crate::drill::Drill;
 use crate::journal::{Digest, Record};
 use crate::log_level::LevelSet;
@@ -44,7 +46,7 @@ pub enum Recorded {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_file: bool,
     },
-    /// The table's file was read and did not come into force: it was in force already, or was refused.
+    /// The table's file was read and did not come into force: the reason says whether it was in force already, or was refused.
     FileRead {
         /// Of its text.
         fingerprint: String,
@@ -60,7 +62,7 @@ pub enum Recorded {
         /// Which.
         drill: Arc<Drill>,
     },
-    /// A drill ended before its time.
+    /// A drill ended before its time, by somebody or by a restart.
     DrillEnd {
         /// Which.
         drill: Arc<Drill>,
@@ -74,6 +76,20 @@ pub enum Recorded {
     LogLevel {
         /// Which.
         set: Arc<LevelSet>,
+    },
+    /// Other tokens open the API.
+    Tokens {
+        /// What has changed in their file.
+        tokens: Box<TokenChanges>,
+    },
+    /// A start has found the journal damaged: these lines are not part of it any more, and need a person.
+    SetAside {
+        /// Where they are: files of the journal's folder.
+        files: Vec<String>,
+        /// How many lines.
+        lines: u64,
+        /// How much that is.
+        bytes: u64,
     },
 }
 
@@ -92,6 +108,9 @@ pub struct Kept {
     pub overlay: Saved,
     /// Orders that are known if they come again, oldest first.
     pub keys: Vec<(Key, Arc<Done>)>,
+    /// What runs, and ends with the process.
+    #[serde(default)]
+    pub running: Running,
 }
 
 /// A version that is held.

@@ -89,6 +89,7 @@ impl<'a> Staged<'a> {
             }
             What::Restore { .. } => Err(Refused::Overtaken),
             What::Watch(trial) => Ok((Step::Nothing, Made::Watch(trial.clone()))),
+            What::Tokens(tokens) => Ok((Step::Nothing, Made::Tokens(tokens.clone()))),
             What::Drill(draft) => match &self.last.drill {
                 Some(running) => Err(Refused::Drilled(running.region.clone())),
                 None => {

@@ -2,7 +2,8 @@
 //!
 //! Whoever changed the table last is obeyed. If its file is as it was when it was last read, what was published since by the API
 //! goes on; if the file has changed, it is published, as it would have been had this edge been running. If it is missing or
-//! wrong, the last table that was in force serves, and the log says so: a typo must not keep an edge from starting.
+//! wrong, the last table that was in force serves, and the log says so: a typo must not keep an edge from starting. It says so
+//! at every start that serves something else than the file, for whoever reads the log of this start alone.
 //!
 //! "As it would have been" includes the guard. A file that was changed while nobody ran is compared with what was in force last,
 //! under the overrides that go on: else a restart would put in force what a running edge refuses, and the drain of yesterday
@@ -19,6 +20,7 @@ use steer::Moment;
 use steer::client::Pop;
 
 use super::Changes;
+use super::file_fate::refused_by_guard;
 use super::keeper::{Broken, Keeping};
 use super::known::{KnownVersion, Text};
 use super::opening::open;
@@ -33,9 +35,6 @@ use crate::journal::{Digest, Entry, TextReader};
 use crate::publisher::{Draft, Publisher, Resumed, TableCheck};
 use crate::share::Samples;
 use crate::version::{About, fingerprint};
-
-/// The reason for noting that a file was read that does not serve.
-const REFUSED: &str = "a start has read the table's file and refused it";
 
 /// What a start needs.
 pub struct Start<'a> {
@@ -104,7 +103,8 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
         Ok(draft) => (Some(draft), None),
         Err(problem) => (None, Some(vec![*problem])),
     };
-    let mut first = Vec::new();
+    let read_before = file.clone().filter(|draft| is_read(&boot, draft));
+    let mut first = boot.remarks(clock.wall());
     for First { draft, was, is_file } in candidates(&boot, file, texts.as_ref()) {
         let resumed = was.clone().map_or(Resumed::After(boot.last_version()), Resumed::Again);
         let place = (pop.clone(), workers);
@@ -119,7 +119,7 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
             Ok(publisher) => publisher,
             Err(findings) => {
                 if is_file {
-                    first.push(refused_file(&mut boot, &draft, clock.wall()));
+                    first.push(refused_file(&mut boot, &draft, &refused_for(&findings), clock.wall()));
                 }
                 mistakes.get_or_insert(findings);
                 continue;
@@ -136,7 +136,7 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
                     "the table's file has changed and is refused; the table that was in force before serves; \
                      if that is meant: nearside tables publish {file} --reason ... --force {seen}"
                 );
-                first.push(refused_file(&mut boot, &draft, clock.wall()));
+                first.push(refused_file(&mut boot, &draft, &refused_by_guard(&violations), clock.wall()));
                 continue;
             }
         }
@@ -147,6 +147,9 @@ pub fn start(parts: Start<'_>) -> Result<Started, NotStarted> {
         if mistakes.is_some() {
             let (version, from) = (about.version, about.published_at);
             tracing::error!(version, %from, "the table that was in force before serves");
+        }
+        if let Some(file) = read_before.filter(|file| fingerprint(&file.text) != about.fingerprint) {
+            tell_of_other(file, about.version, &publisher);
         }
         if was.is_none() {
             first.push(begun(&mut boot, &about, &draft.text, is_file));
@@ -192,9 +195,7 @@ fn candidates(
     file: Option<Draft>,
     texts: Option<&TextReader>,
 ) -> impl Iterator<Item = First> + use<> {
-    let is_read =
-        |draft: &Draft| boot.known.file.as_ref().is_some_and(|read| *read == fingerprint(&draft.text));
-    let changed = file.clone().filter(|draft| !is_read(draft));
+    let changed = file.clone().filter(|draft| !is_read(boot, draft));
     let changed = changed.map(|draft| First { draft, was: None, is_file: true });
     let (known, texts, last) = (boot.known.clone(), texts.cloned(), boot.last_version());
     let held: Vec<KnownVersion> = known.versions().rev().cloned().collect();
@@ -215,10 +216,32 @@ fn candidates(
 }
 
 /// A file that does not serve was read all the same: what has to be written of it.
-fn refused_file(boot: &mut Boot, draft: &Draft, time: Timestamp) -> Unwritten {
+fn refused_file(boot: &mut Boot, draft: &Draft, reason: &str, time: Timestamp) -> Unwritten {
     let fingerprint = fingerprint(&draft.text);
     boot.known.file = Some(fingerprint.clone());
-    Unwritten::own(Recorded::FileRead { fingerprint }, REFUSED, time)
+    Unwritten::own(Recorded::FileRead { fingerprint }, reason, time)
+}
+
+/// Whether the table's file is as it was when it was last read.
+fn is_read(boot: &Boot, file: &Draft) -> bool {
+    boot.known.file.as_ref().is_some_and(|read| *read == fingerprint(&file.text))
+}
+
+/// Says that the table's file is something else than what serves, though it has not changed since it was last read.
+fn tell_of_other(file: Draft, version: u64, publisher: &Publisher) {
+    let source = file.source.clone();
+    match publisher.compiled(file, version) {
+        Err(findings) => {
+            findings.iter().for_each(|finding| tracing::error!("{finding}"));
+            tracing::error!(
+                "{source} has mistakes and differs from version {version}, which is in force and serves"
+            );
+        }
+        Ok(_) => tracing::warn!(
+            "{source} differs from version {version}, which is in force and serves; if the file is meant: nearside tables \
+             publish {source} --reason ..."
+        ),
+    }
 }
 
 /// The first table is a new version: what has to be written of it.

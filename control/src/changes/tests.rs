@@ -1,3 +1,4 @@
+mod audited;
 mod opening;
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use crate::overlay::Target;
 use crate::publisher::Step;
 
 /// Who did what nobody ordered.
-pub(super) const OWN_NAME: &str = "nearside";
+pub const OWN_NAME: &str = "nearside";
 
 /// A change before it is written.
 #[derive(Clone, Debug)]
@@ -41,6 +41,7 @@ impl Unwritten {
             Made::DrillEnd(drill) => Recorded::DrillEnd { drill: drill.clone() },
             Made::Watch(watch) => Recorded::Watch { watch: watch.clone() },
             Made::LogLevel(set) => Recorded::LogLevel { set: set.clone() },
+            Made::Tokens(tokens) => Recorded::Tokens { tokens: tokens.clone() },
         };
         let data = Line { change, key: order.key.clone(), late: false };
         let (author, role, reason) = (order.author.clone(), order.role.clone(), order.reason.clone());

@@ -165,6 +165,7 @@ impl<T: Record> Journal<T> {
             tracing::warn!(folder = %folder.display(), %error, "what a former run left unfinished stays");
         }
         let segments = folder::segments(folder).map_err(OpenError::io(folder))?;
+        let aside_before = folder::set_aside(folder).map_err(OpenError::io(folder))?;
         let Found { mut recovered, end, repair } = recover(&segments)?;
         warn(&recovered);
         let (end, repair) = match end {
@@ -193,6 +194,10 @@ impl<T: Record> Journal<T> {
             tracing::error!(folder = %folder.display(), %error, "the journal was read and cannot be written");
         }
         recovered.aside = folder::set_aside(folder).map_err(OpenError::io(folder))?;
+        if let Some(damage) = &mut recovered.damage {
+            let is_new = |file: &&PathBuf| !aside_before.contains(file);
+            damage.files = recovered.aside.iter().filter(is_new).cloned().collect();
+        }
         Ok((journal, recovered))
     }
 
@@ -334,8 +339,8 @@ fn warn<T: Record>(recovered: &Recovered<T>) {
         let file = file.display();
         tracing::warn!(%file, line, bytes, "an unfinished line of the journal is cut off; nobody was told that it was kept");
     }
-    if let Some(Damage { broken, bytes }) = &recovered.damage {
-        tracing::error!(%broken, bytes, "the journal is damaged: what stands before counts, the rest needs a person");
+    if let Some(Damage { broken, lines, bytes, .. }) = &recovered.damage {
+        tracing::error!(%broken, lines, bytes, "the journal is damaged: what stands before counts, the rest needs a person");
     }
 }
 

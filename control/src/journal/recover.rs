@@ -3,7 +3,8 @@
 //! The newest segment has all that is needed, as it begins with a checkpoint. Where its very beginning is damaged, the one
 //! before leads to the same state, and so on.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::entry::{Record, Stamp, Written};
@@ -49,8 +50,12 @@ pub struct Torn {
 pub struct Damage {
     /// Where it begins, and what is wrong there.
     pub broken: Broken,
-    /// How much was set aside.
+    /// How many lines were set aside, whole or not.
+    pub lines: u64,
+    /// How much that is.
     pub bytes: u64,
+    /// Where it is now; nowhere as long as it could not be set aside.
+    pub files: Vec<PathBuf>,
 }
 
 /// Where the next line goes.
@@ -121,7 +126,7 @@ impl<T: Record> Found<T> {
                 Ok(Step::End) => None,
             };
             if let Some(fault) = fault {
-                self.damaged(file, number, rest, fault);
+                self.damaged(file, (number, end), rest, fault);
             }
             let Some(head) = scan.chain.last else { return Ok(false) };
             let journal = scan.chain.journal;
@@ -130,14 +135,35 @@ impl<T: Record> Found<T> {
         }
     }
 
-    fn damaged(&mut self, file: &Path, line: u64, bytes: u64, fault: Fault) {
+    fn damaged(&mut self, file: &Path, (line, end): (u64, u64), bytes: u64, fault: Fault) {
         if line > 1 {
             self.repair.rest = Rest::Broken;
         }
         // Segments are read from the newest to the oldest: what is found last comes first in the chain.
-        let bytes = bytes + self.recovered.damage.as_ref().map_or(0, |damage| damage.bytes);
-        self.recovered.damage = Some(Damage { broken: Broken { file: file.to_owned(), line, fault }, bytes });
+        let (more_lines, more_bytes) =
+            self.recovered.damage.as_ref().map_or((0, 0), |damage| (damage.lines, damage.bytes));
+        let (lines, bytes) = (lines_after(file, end) + more_lines, bytes + more_bytes);
+        let broken = Broken { file: file.to_owned(), line, fault };
+        self.recovered.damage = Some(Damage { broken, lines, bytes, files: Vec::new() });
     }
+}
+
+/// How many lines begin after a place of a file, as far as it can be read. What is damaged may be one line without end, so none
+/// is held.
+fn lines_after(file: &Path, place: u64) -> u64 {
+    let Ok(mut content) = File::open(file) else { return 0 };
+    if content.seek(SeekFrom::Start(place)).is_err() {
+        return 0;
+    }
+    let mut content = BufReader::new(content);
+    let (mut lines, mut is_begun) = (0, false);
+    while let Ok(read @ [.., last]) = content.fill_buf() {
+        lines += read.split(|byte| *byte == b'\n').count() as u64 - 1;
+        is_begun = *last != b'\n';
+        let bytes = read.len();
+        content.consume(bytes);
+    }
+    lines + u64::from(is_begun)
 }
 
 fn foreign(file: &Path, line: u64, problem: String) -> OpenError {

@@ -6,8 +6,9 @@
 //! look    every second: what requests came to since, beside the minute before    (the rule: steer::trial)
 //! end     passed | inconclusive | superseded | ended by somebody | rolled back, as a new change whose reason is the evidence
 //! ```
-//! A trial lives in this process alone. A restart ends it and leaves the change in force; what has begun and how it ended is in
-//! the audit. A state that could not be opened is not opened while one runs, as that would end it, too.
+//! A trial lives in this process alone. A restart ends it and leaves the change in force, unless that is a drill, which ends with
+//! it; what has begun and how it ended is in the audit. A state that could not be opened is not opened while one runs, as that
+//! would end it, too.
 //!
 //! Left out: counting requests ([`crate::traffic`] says who does), and making changes, which is ordered as by anybody.
 
@@ -46,7 +47,8 @@ pub const MIN_WATCH: Span = Span::from_secs(5);
 pub const MAX_WATCH: Span = Span::from_secs(3600);
 /// Trials that are over and told of.
 const MAX_ENDED: usize = 16;
-const ENDS: &str = "a restart ends the watch, and leaves what was changed in force";
+/// What the note of a watch that was ended closes with if that could not be kept.
+pub const NOT_KEPT: &str = "not kept: the audit does not have it";
 
 /// What is wanted beside a change.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,13 +177,15 @@ impl Trials {
         Ok((done, Some(trial)))
     }
 
-    /// Ends the watch of a change, which stays in force.
+    /// Ends the watch of a change, which stays in force. That it cannot be kept is no reason not to: the note says so then.
     ///
     /// # Errors
     /// Why not.
     pub async fn end(&self, number: u64, author: &str, role: &str, reason: &str) -> Result<Trial, NotEnded> {
-        let (ended, _hold) = self.end_now(number, format!("{author} has ended the watch: {reason}"))?;
-        self.note(&ended, author, role, reason).await;
+        let (mut ended, _hold) = self.end_now(number, format!("{author} has ended the watch: {reason}"))?;
+        if !self.note(&ended, author, role, reason).await {
+            ended.note = format!("{}; {NOT_KEPT}", ended.note);
+        }
         Ok(ended)
     }
 
@@ -315,7 +319,7 @@ impl Trials {
             ended_at: None,
             state: TrialState::Running,
             evidence: Vec::new(),
-            note: ENDS.to_owned(),
+            note: way_back.at_a_restart().to_owned(),
         };
         tracing::info!(watch = trial.number, of = %trial.of, lasts = %trial.lasts, "watch begun");
         let hold = way_back.names_version().then(|| self.changes.hold());
@@ -360,8 +364,8 @@ impl Trials {
         }
     }
 
-    /// Leaves a note in the audit, and tells whoever listens.
-    async fn note(&self, trial: &Trial, author: &str, role: &str, reason: &str) {
+    /// Leaves a note in the audit, and tells whoever listens. Whether it is as well kept as it can be.
+    async fn note(&self, trial: &Trial, author: &str, role: &str, reason: &str) -> bool {
         let noted = self.changes.submit(Order {
             what: What::Watch(Box::new(trial.clone())),
             author: author.to_owned(),
@@ -372,8 +376,13 @@ impl Trials {
             volatile: true,
             key: None,
         });
-        if let Err(refused) = noted.await {
-            tracing::warn!(watch = trial.number, ?refused, "how a watch stands is not in the audit");
+        match noted.await {
+            // Where nothing is to be kept, nothing is missing.
+            Ok(done) => done.kept.is_some() || self.changes.keeps().get().is_none(),
+            Err(refused) => {
+                tracing::warn!(watch = trial.number, ?refused, "how a watch stands is not in the audit");
+                false
+            }
         }
     }
 

@@ -85,7 +85,7 @@ pub enum TrialState {
     Superseded,
     /// Its time is over, and too little was seen.
     Inconclusive,
-    /// Somebody has ended the watch.
+    /// Somebody has ended the watch, or a restart.
     Ended,
 }
 

@@ -87,6 +87,14 @@ impl WayBack {
         !matches!(self, Self::Drill(_))
     }
 
+    /// What becomes of it, and of its watch, if this edge is started anew.
+    pub(super) const fn at_a_restart(&self) -> &'static str {
+        match self {
+            Self::Drill(_) => "a restart ends both, the watch and the drill",
+            _ => "a restart ends the watch, and leaves what was changed in force",
+        }
+    }
+
     /// When it ends by itself.
     pub(super) fn ends(&self) -> Option<Moment> {
         match self {

@@ -162,6 +162,7 @@ impl Line {
             "drill" | "drill-end" => "drill",
             "log-level" => "set",
             "watch" => "watch",
+            "tokens" => "tokens",
             // What else there is to say stands beside it.
             _ => "",
         };

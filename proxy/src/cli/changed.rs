@@ -2,6 +2,7 @@
 //!
 //! Read loosely: an edge of another version may know changes that this one does not.
 
+use control::access::TokenChanges;
 use control::drill::Drill;
 use control::log_level::LevelSet;
 use control::overlay::{Change, Overridden, Overrides};
@@ -14,13 +15,17 @@ use serde_json::Value;
 pub(super) fn changed(kind: &str, what: &Value) -> Option<String> {
     match kind {
         "table" => read(what).map(|about: About| format!("table {} from {}", about.version, about.source)),
-        "file-read" => Some("the table's file was read, and nothing came of it".to_owned()),
+        "file-read" => Some("the table's file was read".to_owned()),
         "override" => read(what).map(|change: Change| overridden(&change)),
         "drill" => read(what).map(|drill: Drill| {
             format!("drill of {}: {} % until {:.0}", drill.region, drill.percent, drill.ends_at)
         }),
         "drill-end" => read(what).map(|drill: Drill| format!("the drill of {} ended", drill.region)),
         "watch" => read(what).map(|trial: Trial| format!("watch of {}: {}", trial.of, trial.state)),
+        "tokens" => read(what).map(|tokens: TokenChanges| format!("tokens: {tokens}")),
+        "set-aside" => {
+            what["lines"].as_u64().map(|lines| format!("{lines} lines of the journal were set aside"))
+        }
         "log-level" => read(what)
             .map(|set: LevelSet| format!("log level {} until {:.0}", set.level.as_str(), set.expires_at)),
         _ => None,

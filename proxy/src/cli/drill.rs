@@ -117,8 +117,11 @@ fn begin(args: &BeginArgs) -> ExitCode {
 fn end(args: &EndArgs) -> ExitCode {
     let path = format!("/v1/drill?reason={}", quoted(&args.reason));
     let call = Call::change(Method::DELETE, path, Vec::new());
-    args.conditions
-        .carry_out_unasked(&args.admin, call, |_: Carried<Drilled>| "The drill is over.".to_owned())
+    let told = |Carried { fate: Fate { persisted, note, .. }, .. }: Carried<Drilled>| match persisted {
+        true => "The drill is over.".to_owned(),
+        false => format!("The drill is over; {note}."),
+    };
+    args.conditions.carry_out_unasked(&args.admin, call, told)
 }
 
 fn told(drill: &Drill) -> String {

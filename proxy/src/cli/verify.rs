@@ -1,4 +1,6 @@
 //! `nearside audit verify`: whether the journal on disk is what was written. It needs no running edge, and does not disturb one.
+//!
+//! What was set aside as damaged was written once and is not part of the chain any more, so it fails as long as that lies there.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,7 +39,10 @@ pub(super) fn verify(args: &VerifyArgs) -> ExitCode {
                 Output::Json => say_json(&document(&verified).to_string()),
                 Output::Table => say(&folded(&told(&verified, args.anchor), 0)),
             }
-            ExitCode::SUCCESS
+            match verified.aside.is_empty() {
+                true => ExitCode::SUCCESS,
+                false => Exit::Failed.into(),
+            }
         }
         Err(broken) => {
             complain(&broken.to_string());
@@ -79,7 +84,10 @@ fn told(verified: &Verified, anchor: Option<Stamp>) -> String {
         ));
     }
     for file in aside {
-        lines.push(format!("warning: {} was set aside as damaged, and is not part of this", file.display()));
+        lines.push(format!(
+            "damaged: {} was set aside, and is not part of this: look at it, and move it out of the folder",
+            file.display()
+        ));
     }
     lines.join("\n")
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use control::admin::Watches;
-use control::trial::Trial;
+use control::trial::{NOT_KEPT, Trial};
 use http::Method;
 
 use super::admin::Api;
@@ -86,7 +86,8 @@ fn end(EndArgs { number, reason, admin }: &EndArgs) -> ExitCode {
     match api.json::<Trial>(&Call::change(Method::DELETE, path, Vec::new())) {
         Ok((_, text)) if admin.output == Output::Json => say_json(&text),
         Ok((trial, _)) => {
-            let told = format!("The watch of {} is over; what was changed stays in force.", trial.of);
+            let kept = if trial.note.ends_with(NOT_KEPT) { format!("; {NOT_KEPT}") } else { String::new() };
+            let told = format!("The watch of {} is over; what was changed stays in force{kept}.", trial.of);
             say(&folded(&terminal::one_line(&told), 0));
         }
         Err(failure) => return failure.report(),

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use control::access::Access;
 use control::admin::{Admin, router};
-use control::changes::{Changes, FILE, Made, Order, Refused, Seen, What};
+use control::changes::file_fate::{SAME, refused_by_guard, refused_for};
+use control::changes::{Changes, FILE, Made, OWN_NAME, Order, Refused, Seen, What};
 use control::events::{Ended, EndedEvent, Happened};
 use control::log_level::LogLevels;
 use control::publisher::Publisher;
@@ -207,6 +208,7 @@ impl Tending {
     async fn reload(&self, all: bool) {
         // First: whoever lost his token should not wait for what takes longer.
         self.access.reload(all);
+        self.note_tokens().await;
         self.reload_table(all).await;
         let (locator, settings, tls) = (self.locator.clone(), self.settings.clone(), self.tls.clone());
         let reloaded = tokio::task::spawn_blocking(move || {
@@ -241,7 +243,7 @@ impl Tending {
             return;
         }
         if read == self.publisher.snapshot().version.about.fingerprint {
-            self.note(read).await;
+            self.note(read, SAME).await;
             if even_unchanged {
                 self.publish_again("reload").await;
             }
@@ -250,18 +252,27 @@ impl Tending {
         match self.publish(What::Publish { text, source, is_file: true }, "the file changed", None).await {
             Published::Yes => {}
             // A start must not take it for a change, and put it in force after all.
-            Published::Refused => {
-                self.note(read).await;
+            Published::Refused(why) => {
+                self.note(read, &why).await;
                 tracing::error!("{REFUSED}");
             }
             Published::NotNow => drop(self.table_read.replace(before)),
         }
     }
 
-    /// Leaves a note that the table's file was read.
-    async fn note(&self, fingerprint: String) {
-        let noted =
-            self.changes.submit(order(What::FileRead { fingerprint }, "the file was read", None)).await;
+    /// Leaves a note of what has changed in the file of tokens.
+    async fn note_tokens(&self) {
+        let Some(changes) = self.access.token_changes() else { return };
+        let (author, role) = (OWN_NAME.to_owned(), OWN_NAME.to_owned());
+        let order = order(What::Tokens(Box::new(changes)), "the file of tokens has changed", None);
+        if let Err(refused) = self.changes.submit(Order { author, role, ..order }).await {
+            tracing::warn!(?refused, "what has changed in the file of tokens is not in the audit");
+        }
+    }
+
+    /// Leaves a note that the table's file was read, and what came of it.
+    async fn note(&self, fingerprint: String, fate: &str) {
+        let noted = self.changes.submit(order(What::FileRead { fingerprint }, fate, None)).await;
         if let Err(refused) = noted {
             tracing::warn!(?refused, "that the table's file was read is not written down");
         }
@@ -276,14 +287,14 @@ impl Tending {
             is_file: false,
         };
         // If another one is in force by now, that one has read them.
-        if let Published::Refused = self.publish(what, reason, Some(Seen::table(version.about.version))).await
-        {
+        let published = self.publish(what, reason, Some(Seen::table(version.about.version))).await;
+        if let Published::Refused(_) = published {
             tracing::error!("{REFUSED}");
         }
     }
 
     async fn publish(&self, what: What, reason: &str, expects: Option<Seen>) -> Published {
-        match self.changes.submit(order(what, reason, expects)).await {
+        let why = match self.changes.submit(order(what, reason, expects)).await {
             Ok(done) => {
                 self.publishes.add(true);
                 let fingerprint = match &done.made {
@@ -303,6 +314,7 @@ impl Tending {
             }
             Err(Refused::Table(findings)) => {
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
+                refused_for(&findings)
             }
             Err(Refused::Guarded { seen, violations }) => {
                 violations.iter().for_each(|violation| tracing::error!("{violation}"));
@@ -310,19 +322,23 @@ impl Tending {
                 tracing::error!(
                     "if that is meant: nearside tables publish {file} --reason ... --force {seen}"
                 );
+                refused_by_guard(&violations)
             }
-            Err(other) => tracing::error!("{other:?}"),
-        }
+            Err(other) => {
+                tracing::error!("{other:?}");
+                format!("refused: {other:?}")
+            }
+        };
         self.publishes.add(false);
-        Published::Refused
+        Published::Refused(why)
     }
 }
 
 /// What became of a table.
 enum Published {
     Yes,
-    /// It cannot be.
-    Refused,
+    /// It cannot be, and why.
+    Refused(String),
     /// It may be another time.
     NotNow,
 }

@@ -253,3 +253,25 @@ fn a_certificate_was_still_known_when_its_authority_was_gone() {
     assert_eq!(again, Err(Stranger::AuthoritiesReplaced), "a connection that stays open opens nothing");
     assert!(house.access.who(&shown(&now), &HeaderMap::new()).is_ok());
 }
+
+#[test]
+fn what_has_changed_in_the_file_of_tokens_is_told_once_and_without_secrets() {
+    let house = house();
+    assert_eq!(house.access.token_changes(), None);
+    let ann = house.add("ann", 100);
+    house.add("bob", 100);
+    // Whoever notices it first: a call, and only then whoever tells of it.
+    assert_eq!(house.by(ann.reveal()).unwrap().name, "ann");
+    let told = house.access.token_changes().unwrap();
+    assert_eq!(told.to_string(), "added ann (operator), added bob (operator)");
+    assert!(!serde_json::to_string(&told).unwrap().contains("sha256"));
+    assert_eq!(house.access.token_changes(), None, "once");
+    let file = house.folder.path().join("tokens.toml");
+    let editor = Editor::open(&file).unwrap();
+    editor.remove("bob").unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("role = \"operator\"", "role = \"operator\"\nregions = [\"eu\"]")).unwrap();
+    house.access.reload(false);
+    let told = house.access.token_changes().unwrap();
+    assert_eq!(told.to_string(), "removed bob (operator), changed ann (operator of eu)");
+}

@@ -1,0 +1,57 @@
+//! What came of the table's file, in one line: the reason of the note that it was read. The log says all that is wrong with a
+//! file; the audit, the first thing, for whoever looks there why a change of his is not in force.
+
+use steer::guard::Violation;
+
+use crate::document::Finding;
+
+/// It says what is in force already.
+pub const SAME: &str = "the same as what is in force";
+/// A reason is read in a table of reasons.
+const MAX_CHARS: usize = 300;
+
+/// It has mistakes: the first of them, where it is, and how many there are besides.
+#[must_use]
+pub fn refused_for(findings: &[Finding]) -> String {
+    let Some(Finding { file, line, key, problem, .. }) = findings.first() else {
+        return "refused".to_owned();
+    };
+    let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+    let first = bounded(&format!("refused: {file}:{line}: {key}{problem}"));
+    match findings.len() - 1 {
+        0 => first,
+        further => format!("{first} (and {further} more)"),
+    }
+}
+
+/// It would take away more than the guard lets anybody take away unawares.
+#[must_use]
+pub fn refused_by_guard(violations: &[Violation]) -> String {
+    let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    bounded(&format!("refused by the guard: {}", violations.join("; ")))
+}
+
+/// In one line that is not too long.
+fn bounded(text: &str) -> String {
+    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line: String = chars.by_ref().take(MAX_CHARS).collect();
+    if chars.next().is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_however_much_is_wrong() {
+        let finding =
+            |problem: String| Finding { line: 7, ..Finding::of_file("table.toml", problem, "", "") };
+        let told = refused_for(&[finding("no such\npool".into()), finding(String::new())]);
+        assert_eq!(told, "refused: table.toml:7: no such pool (and 1 more)");
+        let told = refused_for(&[finding("x".repeat(1000))]);
+        assert_eq!((told.chars().count(), told.ends_with('…')), (MAX_CHARS + 1, true));
+    }
+}
