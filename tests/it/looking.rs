@@ -43,6 +43,41 @@ async fn what_there_is_is_listed_and_shown_in_its_layers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_that_is_being_drained_shows_where_its_ramp_leads() {
+    let (_origins, _edge, operator) = near_and_far().await;
+    operator.change(&["drain", "near", "--over", "1h"]);
+    operator.change(&["weight", "far", "60", "--over", "1h"]);
+    let said = operator.well(&["regions"]);
+    let line = |name: &str| said.lines().find(|line| line.trim_start().starts_with(name)).unwrap().to_owned();
+    assert!(line("near").contains("active → drain by ") && line("near").contains("Z *"), "{said}");
+    assert!(line("far").contains(" → 60 by ") && !line("far").contains("drain"), "{said}");
+    assert!(operator.well(&["regions", "near"]).contains("active → drain by "));
+    // Where it has come to, nothing is on its way any more.
+    operator.change(&["drain", "near"]);
+    let said = operator.well(&["regions", "near"]);
+    assert!(said.contains("drain *") && !said.contains('→'), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_under_a_drill_is_marked_among_the_regions() {
+    let (_origins, _edge, operator) = near_and_far().await;
+    operator.change(&["drill", "begin", "near", "--percent", "10", "--for", "5m"]);
+    let told = "Drill: near looks dead to 10 % of the clients from ";
+    for command in [&["regions"][..], &["regions", "near"]] {
+        let said = operator.well(command);
+        assert!(said.contains("active, drill") && said.contains(told), "{said}");
+        assert!(said.contains(", by local: test\n"), "{said}");
+    }
+    let said = operator.well(&["regions", "far"]);
+    assert!(!said.contains("drill") && !said.contains(told), "{said}");
+    let regions = operator.json(&["regions"]);
+    assert_eq!(regions["regions"][0]["drill"]["percent"], 10.0, "{regions}");
+    assert!(regions["regions"][1].get("drill").is_none(), "{regions}");
+    operator.well(&["drill", "end", "--reason", "enough"]);
+    assert!(!operator.well(&["regions"]).contains("rill"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn origins_are_told_a_part_at_a_time() {
     let ([near, far], _edge, operator) = near_and_far().await;
     let (near, far) = (near.host(), far.host());

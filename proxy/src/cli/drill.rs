@@ -121,7 +121,8 @@ fn end(args: &EndArgs) -> ExitCode {
         .carry_out_unasked(&args.admin, call, |_: Carried<Drilled>| "The drill is over.".to_owned())
 }
 
-fn told(drill: &Drill) -> String {
+/// What it does to whom, and until when.
+pub(super) fn told(drill: &Drill) -> String {
     let Drill { region, percent, since, ends_at, .. } = drill;
     format!("{region} looks dead to {percent} % of the clients from {since:.0} until {ends_at:.0}")
 }
