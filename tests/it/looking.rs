@@ -78,6 +78,26 @@ async fn a_region_under_a_drill_is_marked_among_the_regions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_explanation_says_who_overrides_what_and_why() {
+    let (_origins, _edge, operator) = near_and_far().await;
+    operator.change(&["weight", "near", "50"]);
+    let health = ["health", "far", "up", "--pool", "app", "--expires-in", "2h"];
+    operator.well(&[&health[..], &["--reason", "it lies", "--yes"]].concat());
+    let explain = ["explain", "--ip", "81.2.69.142"];
+    let said = operator.well(&explain);
+    for told in [
+        "override  near: weight 50, by local until cleared: test\n",
+        "override  app/far: health up, by local until ",
+        ": it lies\n",
+    ] {
+        assert!(said.contains(told), "{told} in {said}");
+    }
+    assert!(operator.within(60, &explain).contains("override  near: weight 50, by local until cleared:"));
+    operator.change(&["weight", "near", "--clear"]);
+    assert!(!operator.well(&explain).contains("weight 50"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn origins_are_told_a_part_at_a_time() {
     let ([near, far], _edge, operator) = near_and_far().await;
     let (near, far) = (near.host(), far.host());

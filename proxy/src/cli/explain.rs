@@ -12,6 +12,7 @@ use control::publisher::{Draft, Publisher};
 use super::admin::{Api, Failure};
 use super::call::{Call, quoted};
 use super::geo::{coordinates, country};
+use super::overrides::sentences;
 use super::sheet::{columns, folded};
 use super::{AdminArgs, Output, complain, configuration, say, say_json, terminal};
 use crate::locate::Locator;
@@ -207,6 +208,8 @@ fn tell(explanation: &Explanation) -> String {
     if let Some(detour) = explanation.detour_ms {
         lines.push(format!("detour    {detour} ms farther from this PoP than the fastest usable region"));
     }
+    let overridden = explanation.regions.iter().flat_map(|candidate| &candidate.overridden);
+    lines.extend(overridden.flat_map(sentences).map(|told| format!("override  {told}")));
     for line in &mut lines {
         *line = folded(&terminal::one_line(line), HANGING);
     }
