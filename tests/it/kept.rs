@@ -212,6 +212,13 @@ async fn a_file_that_was_refused_does_not_come_into_force_by_a_restart() {
     assert_eq!(asked(&edge).await, "far");
 }
 
+/// What the calls say for people who look at health and version.
+async fn are_kept(edge: &Edge) -> [bool; 2] {
+    let (_, health) = edge.admin.json(Method::GET, "/v1/health", "").await;
+    let (_, version) = edge.admin.json(Method::GET, "/v1/version", "").await;
+    [health, version].map(|answer| answer["changes_kept"] == true)
+}
+
 #[tokio::test]
 async fn a_state_that_another_process_holds_is_taken_up_when_it_lets_go() {
     let (_near, _far, builder, table) = near_and_far().await;
@@ -223,6 +230,7 @@ async fn a_state_that_another_process_holds_is_taken_up_when_it_lets_go() {
     assert_eq!((edge.metric("nearside_changes_kept").await, asked(&edge).await), (0.0, "near".to_owned()));
     let (status, gates) = edge.health("/readyz?verbose").await;
     assert!(status == 200 && gates.contains("[-] changes_kept"), "{gates}");
+    assert_eq!(are_kept(&edge).await, [false, false]);
     let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/far", &weight(1)).await;
     assert_eq!((status, &refused["type"]), (503, &"urn:nearside:problem:not-kept".into()), "{refused}");
     assert_eq!(edge.admin.json(Method::GET, "/v1/audit", "").await.0, 503);
@@ -234,6 +242,7 @@ async fn a_state_that_another_process_holds_is_taken_up_when_it_lets_go() {
     let (_, far) = edge.admin.json(Method::GET, "/v1/regions/far", "").await;
     assert_eq!(far["overridden"]["weight"]["value"], 70, "{far}");
     assert!(edge.health("/readyz?verbose").await.1.contains("[+] changes_kept"));
+    assert_eq!(are_kept(&edge).await, [true, true]);
     assert_eq!(edge.admin.json(Method::GET, "/v1/audit", "").await.0, 200);
     let kept = edge.admin.patch("far", &weight(60)).await;
     assert_eq!(kept["persisted"], true, "{kept}");

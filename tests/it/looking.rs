@@ -132,7 +132,9 @@ async fn an_edge_says_where_somebody_is_and_what_it_is_itself() {
     let own = concat!("nearside ", env!("CARGO_PKG_VERSION"));
     let said = operator.well(&["version"]);
     assert!(said.starts_with(&format!("edge     {own}, started ")), "{said}");
-    for told in [format!("command  {own}\n").as_str(), "table    1 (", "inputs   overlay 0, "] {
+    for told in
+        [format!("command  {own}\n").as_str(), "table    1 (", "inputs   overlay 0, ", "changes  kept\n"]
+    {
         assert!(said.contains(told), "{told} in {said}");
     }
     assert_eq!(operator.json(&["version"])["table"]["version"], 1);
