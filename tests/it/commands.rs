@@ -71,7 +71,8 @@ async fn the_audit_is_shown_followed_and_verified() {
     let anchor = anchor.as_str().unwrap().to_owned();
     operator.change(&["state", "far", "standby", "--pool", "app"]);
     let said = operator.well(&["audit"]);
-    for told in ["table 1 from ", "near: weight 50", "app/far: state standby", "local (admin)", "one"] {
+    for told in ["table 1 from ", "near now: weight 50", "app/far now: state standby", "local (admin)", "one"]
+    {
         assert!(said.contains(told), "{told} in {said}");
     }
     let audit = operator.json(&["audit", "--last", "1"]);
@@ -79,10 +80,10 @@ async fn the_audit_is_shown_followed_and_verified() {
 
     let mut follower = operator.follow(&["audit", "--follow", "--last", "1"]);
     let first = follower.next();
-    assert!(first.contains("app/far: state standby: test"), "{first}");
+    assert!(first.contains("app/far now: state standby: test"), "{first}");
     operator.change(&["weight", "near", "60"]);
     let second = follower.next();
-    assert!(second.contains("near: weight 60: test"), "{second}");
+    assert!(second.contains("near now: weight 60: test"), "{second}");
     // Nobody reads any more: it ends by itself as soon as it has something to say.
     follower.turn_away();
     until("it has ended", async || {
