@@ -98,6 +98,20 @@ async fn an_explanation_says_who_overrides_what_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regions_that_operators_drained_are_not_called_unhealthy() {
+    let (_origins, _edge, operator) = near_and_far().await;
+    operator.change(&["state", "far", "off"]);
+    operator.change(&["drain", "near", "--force", "1"]);
+    let choice = || {
+        let said = operator.well(&["explain", "--ip", "81.2.69.142"]);
+        said.lines().find(|line| line.starts_with("choice")).unwrap().to_owned()
+    };
+    assert_eq!(choice(), "choice    refused: no region is usable: 1 drained, 1 off");
+    operator.change(&["drain", "far"]);
+    assert_eq!(choice(), "choice    refused: no region is usable: all are drained");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn origins_are_told_a_part_at_a_time() {
     let ([near, far], _edge, operator) = near_and_far().await;
     let (near, far) = (near.host(), far.host());

@@ -43,7 +43,7 @@ pub(super) fn tell<S: Signals>(world: &World<'_, S>, overlay: &Overlay, id: Lane
     let mut told = Told {
         steering: lane.steering,
         policy: lane.policy.clone(),
-        summary: summary(&decision, choice.as_deref(), natural_region.as_deref()),
+        summary: summary(&decision, choice.as_deref(), natural_region.as_deref(), &trace),
         regions: regions(world, overlay, id, &trace, decision.ok()),
         choice,
         ladder: plan.iter().map(|placement| region(*placement)).collect(),
