@@ -144,6 +144,18 @@ async fn a_script_can_tell_how_a_command_ended() {
         let refused = operator.run(&[&["state", "near", "off", "--reason", "x"][..], yes].concat());
         assert_eq!((refused.code, refused.complained.contains("no usable region")), (Some(4), true));
     }
+    // A program learns there what was refused, and what to name if that is meant.
+    for how in ["--dry-run", "--yes"] {
+        let refused = operator.run(&["state", "near", "off", "--reason", "x", how, "-o", "json"]);
+        assert_eq!(refused.code, Some(4), "{how}: {}", refused.complained);
+        let told: Value = serde_json::from_str(&refused.said).unwrap();
+        assert!(told["violations"].as_array().is_some_and(|violations| !violations.is_empty()), "{told}");
+        assert!(told["version"] == 1 && told["overlay"].is_u64(), "{told}");
+    }
+    assert_eq!(code(&["state", "near", "off", "--reason", "x", "--dry-run", "--force", "1"]), Some(0));
+    let unknown = operator.run(&["regions", "mars", "-o", "json"]);
+    let told: Value = serde_json::from_str(&unknown.said).unwrap();
+    assert_eq!((unknown.code, &told["status"]), (Some(1), &404.into()), "{told}");
     let moved = ["state", "near", "off", "--reason", "x", "--yes", "--force", "9"];
     assert_eq!(code(&moved), Some(4), "another table is in force");
     drop(edge);
