@@ -155,10 +155,13 @@ fn offline(args: &ExplainArgs, ip: IpAddr) -> Result<(Explanation, Option<String
         headers: args.header.iter().filter_map(|field| field.split_once(':')).map(trimmed).collect(),
     };
     let explanation = explain_decision(&publisher.snapshot(), &question, Locate::locate(&locator, ip));
-    let note = format!(
+    let mut note = format!(
         "note: answered from {} without a running edge: no health is known, and latencies are what distance suggests",
         file.display()
     );
+    if settings.admin.state_dir.is_some() {
+        note += "; an edge that starts may serve another table, and overrides, from its admin.state_dir";
+    }
     Ok((explanation, Some(note)))
 }
 
