@@ -59,12 +59,12 @@ pub struct Configured {
 pub struct Effective {
     /// 0 to 100; while a ramp runs, how far it has come.
     pub weight: u8,
-    /// Who decided the weight.
+    /// Who decided the weight: an operator also while the ramp of an overridden state takes it away.
     pub weight_by: Layer,
-    /// Whether it takes requests.
+    /// Whether it takes requests; while a ramp leads to an overridden state, the one that counts until then.
     #[schema(value_type = described::State)]
     pub state: State,
-    /// Who decided the state.
+    /// Who decided the state that counts now, and not the one that a ramp leads to.
     pub state_by: Layer,
     /// The health that an operator forced; if none, each placement's own counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]

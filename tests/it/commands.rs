@@ -71,7 +71,8 @@ async fn the_audit_is_shown_followed_and_verified() {
     let anchor = anchor.as_str().unwrap().to_owned();
     operator.change(&["state", "far", "standby", "--pool", "app"]);
     let said = operator.well(&["audit"]);
-    for told in ["table 1 from ", "near: weight 50", "app/far: state standby", "local (admin)", "one"] {
+    for told in ["table 1 from ", "near now: weight 50", "app/far now: state standby", "local (admin)", "one"]
+    {
         assert!(said.contains(told), "{told} in {said}");
     }
     let audit = operator.json(&["audit", "--last", "1"]);
@@ -79,10 +80,10 @@ async fn the_audit_is_shown_followed_and_verified() {
 
     let mut follower = operator.follow(&["audit", "--follow", "--last", "1"]);
     let first = follower.next();
-    assert!(first.contains("app/far: state standby: test"), "{first}");
+    assert!(first.contains("app/far now: state standby: test"), "{first}");
     operator.change(&["weight", "near", "60"]);
     let second = follower.next();
-    assert!(second.contains("near: weight 60: test"), "{second}");
+    assert!(second.contains("near now: weight 60: test"), "{second}");
     // Nobody reads any more: it ends by itself as soon as it has something to say.
     follower.turn_away();
     until("it has ended", async || {
@@ -149,6 +150,18 @@ async fn a_script_can_tell_how_a_command_ended() {
         let refused = operator.run(&[&["state", "near", "off", "--reason", "x"][..], yes].concat());
         assert_eq!((refused.code, refused.complained.contains("no usable region")), (Some(4), true));
     }
+    // A program learns there what was refused, and what to name if that is meant.
+    for how in ["--dry-run", "--yes"] {
+        let refused = operator.run(&["state", "near", "off", "--reason", "x", how, "-o", "json"]);
+        assert_eq!(refused.code, Some(4), "{how}: {}", refused.complained);
+        let told: Value = serde_json::from_str(&refused.said).unwrap();
+        assert!(told["violations"].as_array().is_some_and(|violations| !violations.is_empty()), "{told}");
+        assert!(told["version"] == 1 && told["overlay"].is_u64(), "{told}");
+    }
+    assert_eq!(code(&["state", "near", "off", "--reason", "x", "--dry-run", "--force", "1"]), Some(0));
+    let unknown = operator.run(&["regions", "mars", "-o", "json"]);
+    let told: Value = serde_json::from_str(&unknown.said).unwrap();
+    assert_eq!((unknown.code, &told["status"]), (Some(1), &404.into()), "{told}");
     let moved = ["state", "near", "off", "--reason", "x", "--yes", "--force", "9"];
     assert_eq!(code(&moved), Some(4), "another table is in force");
     drop(edge);

@@ -205,7 +205,8 @@ async fn refusals_and_upgrades_name_their_decisions_and_nobody_is_told_unasked()
     let (status, told) = explained(&edge.admin, refused.header("x-nearside-decision")).await;
     assert_eq!(status, 200, "{told}");
     assert_eq!((&told["choice"], &told["past"]["agrees"]), (&Value::Null, &Value::Bool(true)));
-    assert_eq!(told["past"]["recorded"]["refused"], told["summary"]);
+    assert_eq!(told["past"]["recorded"]["refused"], "refused: no region is usable");
+    assert_eq!(told["summary"], "refused: no region is usable: the only one is off");
     assert_eq!(edge.access_log_of(1).await[0]["decision"], refused.header("x-nearside-decision"));
     let unknown = client.ask(Method::GET, "/", &[("host", "unknown.test")], "").await;
     assert_eq!(

@@ -24,8 +24,8 @@ async fn what_happens_is_told_a_line_each_until_somebody_has_heard_enough() {
         "missed  the edge was started anew, and what came before is not held any more"
     );
     operator.change(&["weight", "near", "50"]);
-    let line = follower.next_with("near: weight 50");
-    assert!(line.ends_with("Z  change  near: weight 50, by local: test"), "{line}");
+    let line = follower.next_with("near now: weight 50");
+    assert!(line.ends_with("Z  change  near now: weight 50, by local: test"), "{line}");
     operator.change(&["drill", "begin", "near", "--percent", "10", "--for", "300ms"]);
     let line = follower.next_with("the drill of near is over");
     assert!(line.ends_with("Z  ended  the drill of near is over"), "{line}");

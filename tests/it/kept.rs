@@ -249,7 +249,8 @@ async fn a_broken_file_is_in_the_audit_with_its_first_mistake_and_in_the_log_of_
     assert_eq!(newest(&edge, "file-read").await.unwrap()["reason"], "the same as what is in force");
     edge.admin.publish(&other).await;
     let edge = edge.killed_and_started_again().await;
-    until("the start says so", async || edge.log().contains("differs from version 4, which is in force")).await;
+    until("the start says so", async || edge.log().contains("differs from version 4, which is in force"))
+        .await;
 }
 
 #[tokio::test]
@@ -267,6 +268,13 @@ async fn tokens_that_come_and_go_are_in_the_audit() {
     assert_eq!(newest(&edge, "tokens").await.unwrap()["tokens"], json!({ "removed": sue }));
 }
 
+/// What the calls say for people who look at health and version.
+async fn are_kept(edge: &Edge) -> [bool; 2] {
+    let (_, health) = edge.admin.json(Method::GET, "/v1/health", "").await;
+    let (_, version) = edge.admin.json(Method::GET, "/v1/version", "").await;
+    [health, version].map(|answer| answer["changes_kept"] == true)
+}
+
 #[tokio::test]
 async fn a_state_that_another_process_holds_is_taken_up_when_it_lets_go() {
     let (_near, _far, builder, table) = near_and_far().await;
@@ -278,6 +286,7 @@ async fn a_state_that_another_process_holds_is_taken_up_when_it_lets_go() {
     assert_eq!((edge.metric("nearside_changes_kept").await, asked(&edge).await), (0.0, "near".to_owned()));
     let (status, gates) = edge.health("/readyz?verbose").await;
     assert!(status == 200 && gates.contains("[-] changes_kept"), "{gates}");
+    assert_eq!(are_kept(&edge).await, [false, false]);
     let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/far", &weight(1)).await;
     assert_eq!((status, &refused["type"]), (503, &"urn:nearside:problem:not-kept".into()), "{refused}");
     assert_eq!(edge.admin.json(Method::GET, "/v1/audit", "").await.0, 503);
@@ -289,6 +298,7 @@ async fn a_state_that_another_process_holds_is_taken_up_when_it_lets_go() {
     let (_, far) = edge.admin.json(Method::GET, "/v1/regions/far", "").await;
     assert_eq!(far["overridden"]["weight"]["value"], 70, "{far}");
     assert!(edge.health("/readyz?verbose").await.1.contains("[+] changes_kept"));
+    assert_eq!(are_kept(&edge).await, [true, true]);
     assert_eq!(edge.admin.json(Method::GET, "/v1/audit", "").await.0, 200);
     let kept = edge.admin.patch("far", &weight(60)).await;
     assert_eq!(kept["persisted"], true, "{kept}");

@@ -43,6 +43,75 @@ async fn what_there_is_is_listed_and_shown_in_its_layers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_that_is_being_drained_shows_where_its_ramp_leads() {
+    let (_origins, _edge, operator) = near_and_far().await;
+    operator.change(&["drain", "near", "--over", "1h"]);
+    operator.change(&["weight", "far", "60", "--over", "1h"]);
+    let said = operator.well(&["regions"]);
+    let line = |name: &str| said.lines().find(|line| line.trim_start().starts_with(name)).unwrap().to_owned();
+    assert!(line("near").contains("active → drain by ") && line("near").contains("Z *"), "{said}");
+    assert!(line("far").contains(" → 60 by ") && !line("far").contains("drain"), "{said}");
+    assert!(operator.well(&["regions", "near"]).contains("active → drain by "));
+    // Where it has come to, nothing is on its way any more.
+    operator.change(&["drain", "near"]);
+    let said = operator.well(&["regions", "near"]);
+    assert!(said.contains("drain *") && !said.contains('→'), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_under_a_drill_is_marked_among_the_regions() {
+    let (_origins, _edge, operator) = near_and_far().await;
+    operator.change(&["drill", "begin", "near", "--percent", "10", "--for", "5m"]);
+    let told = "Drill: near looks dead to 10 % of the clients from ";
+    for command in [&["regions"][..], &["regions", "near"]] {
+        let said = operator.well(command);
+        assert!(said.contains("active, drill") && said.contains(told), "{said}");
+        assert!(said.contains(", by local: test\n"), "{said}");
+    }
+    let said = operator.well(&["regions", "far"]);
+    assert!(!said.contains("drill") && !said.contains(told), "{said}");
+    let regions = operator.json(&["regions"]);
+    assert_eq!(regions["regions"][0]["drill"]["percent"], 10.0, "{regions}");
+    assert!(regions["regions"][1].get("drill").is_none(), "{regions}");
+    operator.well(&["drill", "end", "--reason", "enough"]);
+    assert!(!operator.well(&["regions"]).contains("rill"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_explanation_says_who_overrides_what_and_why() {
+    let (_origins, _edge, operator) = near_and_far().await;
+    operator.change(&["weight", "near", "50"]);
+    let health = ["health", "far", "up", "--pool", "app", "--expires-in", "2h"];
+    operator.well(&[&health[..], &["--reason", "it lies", "--yes"]].concat());
+    let explain = ["explain", "--ip", "81.2.69.142"];
+    let said = operator.well(&explain);
+    for told in [
+        "override  near: weight 50, by local until cleared: test\n",
+        "override  app/far: health up, by local until ",
+        ": it lies\n",
+    ] {
+        assert!(said.contains(told), "{told} in {said}");
+    }
+    assert!(operator.within(60, &explain).contains("override  near: weight 50, by local until cleared:"));
+    operator.change(&["weight", "near", "--clear"]);
+    assert!(!operator.well(&explain).contains("weight 50"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regions_that_operators_drained_are_not_called_unhealthy() {
+    let (_origins, _edge, operator) = near_and_far().await;
+    operator.change(&["state", "far", "off"]);
+    operator.change(&["drain", "near", "--force", "1"]);
+    let choice = || {
+        let said = operator.well(&["explain", "--ip", "81.2.69.142"]);
+        said.lines().find(|line| line.starts_with("choice")).unwrap().to_owned()
+    };
+    assert_eq!(choice(), "choice    refused: no region is usable: 1 drained, 1 off");
+    operator.change(&["drain", "far"]);
+    assert_eq!(choice(), "choice    refused: no region is usable: all are drained");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn origins_are_told_a_part_at_a_time() {
     let ([near, far], _edge, operator) = near_and_far().await;
     let (near, far) = (near.host(), far.host());
@@ -80,7 +149,9 @@ async fn an_edge_says_where_somebody_is_and_what_it_is_itself() {
     let own = concat!("nearside ", env!("CARGO_PKG_VERSION"));
     let said = operator.well(&["version"]);
     assert!(said.starts_with(&format!("edge     {own}, started ")), "{said}");
-    for told in [format!("command  {own}\n").as_str(), "table    1 (", "inputs   overlay 0, "] {
+    for told in
+        [format!("command  {own}\n").as_str(), "table    1 (", "inputs   overlay 0, ", "changes  kept\n"]
+    {
         assert!(said.contains(told), "{told} in {said}");
     }
     assert_eq!(operator.json(&["version"])["table"]["version"], 1);

@@ -104,6 +104,6 @@ async fn only_regions_of_the_routes_jurisdictions_serve_it() {
     assert_eq!(client.get("/").await.text(), "far");
     edge.admin.force("far", r#"{"state": "off", "reason": "test"}"#).await;
     let refused = client.get("/").await;
-    assert_eq!((refused.status.as_u16(), refused.text()), (503, "no permitted region is healthy (RB)\n"));
+    assert_eq!((refused.status.as_u16(), refused.text()), (503, "no permitted region is usable (RB)\n"));
     assert_eq!(near.requests().len(), 0, "not even when all that may are gone");
 }

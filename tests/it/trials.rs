@@ -134,7 +134,11 @@ async fn a_table_that_serves_passes_and_what_others_publish_is_theirs() {
     let edge = EdgeBuilder::new(NEARSIDE, &before(&good)).start().await;
     let load = Load::on(&edge).await;
     let (status, published) = publish(&edge, &before(&other), "&watch=5s").await;
-    assert_eq!((status, &published["watch"]["guards"]), (200, &json!(["error_rate=1%", "no_route=1%"])), "{published}");
+    assert_eq!(
+        (status, &published["watch"]["guards"]),
+        (200, &json!(["error_rate=1%", "no_route=1%"])),
+        "{published}"
+    );
     let trial = over(&edge, 1).await;
     assert_eq!((&trial["state"], &trial["evidence"][0]["bad"]), (&"passed".into(), &0.into()), "{trial}");
     // Somebody else is faster than the guard.

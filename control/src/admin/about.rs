@@ -25,6 +25,9 @@ pub struct Running {
     pub overlay: u64,
     /// The ranking's number.
     pub ranking: u64,
+    /// Whether changes are being kept; not told by an edge that is to keep none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_kept: Option<bool>,
 }
 
 /// What runs here, since when, and with which table
@@ -40,5 +43,6 @@ pub(super) async fn show(State(admin): Shared) -> Json<Running> {
         table: snapshot.version.about.clone(),
         overlay: snapshot.overlay.number,
         ranking: snapshot.ranking.number,
+        changes_kept: admin.changes.keeps().get(),
     })
 }

@@ -23,6 +23,10 @@ pub struct Health {
     pub ready: bool,
     /// What that depends on.
     pub gates: Vec<Gate>,
+    /// Whether changes are being kept, as `/readyz?verbose` says; not told by an edge that is to keep none. Readiness does not
+    /// depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_kept: Option<bool>,
     /// This PoP's own way out.
     pub uplink: Uplink,
     /// Placements per health that counts.
@@ -101,6 +105,7 @@ pub(super) async fn show(State(admin): Shared) -> Json<Health> {
         version: snapshot.version.about.version,
         ready: gates.iter().all(|gate| gate.open),
         gates,
+        changes_kept: admin.changes.keeps().get(),
         uplink: Uplink {
             suspected: silent_since.is_some(),
             silent_for_ms: silent_since.map(|since| now.since(since).as_millis_f64()),

@@ -30,7 +30,11 @@ const KINDS: &[(&str, u16, &str)] = &[
     ("unauthorized", 401, "no token, or one that opens nothing"),
     ("expired-token", 401, "the time of the token is over"),
     ("expired-certificate", 401, "the time of the client certificate is over"),
-    ("unknown-certificate", 401, "no client has a name of the certificate, or other authorities count by now"),
+    (
+        "unknown-certificate",
+        401,
+        "no client has a name of the certificate, or other authorities count by now",
+    ),
     ("foreign-origin", 403, "a page that is not listed sends this"),
     ("needs-role", 403, "the caller's role is too small"),
     ("out-of-scope", 403, "the region is not one of those that the caller may change"),

@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::{Admin, Shared};
 use crate::access::Caller;
 use crate::described;
+use crate::drill::Drill;
 use crate::layers::{self, Configured, Effective, LastError, Placement};
 use crate::overlay::{Overrides, Target};
 use crate::share::{Basis, Shares};
@@ -57,6 +58,9 @@ pub struct Region {
     pub overridden: Overrides,
     /// What counts.
     pub effective: Effective,
+    /// The drill that makes it look dead to a part of the clients, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
     /// What this edge sees.
     pub observed: Observed,
     /// The pools that are placed there, each in its layers.
@@ -188,6 +192,7 @@ fn region(snapshot: &Snapshot, id: RegionId, shares: Option<&Shares>, now: Momen
         configured: Configured { weight: configured.weight, state: configured.state },
         overridden: snapshot.overlay.region(&configured.name).clone(),
         effective: layers::of_region(snapshot, id),
+        drill: snapshot.drill.as_deref().filter(|drill| drill.region == configured.name).cloned(),
         placements: here.map(|(id, _)| layers::of_placement(snapshot, id, now)).collect(),
         observed: Observed {
             latency_ms: ranked.latency_ms,

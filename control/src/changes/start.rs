@@ -20,7 +20,7 @@ use steer::Moment;
 use steer::client::Pop;
 
 use super::Changes;
-use super::file_fate::refused_by_guard;
+use super::file_fate::{refused_by_guard, refused_for};
 use super::keeper::{Broken, Keeping};
 use super::known::{KnownVersion, Text};
 use super::opening::open;

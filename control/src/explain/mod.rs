@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 use crate::described;
 use crate::drill::Drill;
 use crate::layers::DecidedBy;
+use crate::overlay::Change;
 pub use past::{Compared, Now, OriginChoice, PastDecision, Recorded, Unexplained, recall};
 use telling::{Told, tell};
 
@@ -163,6 +164,9 @@ pub struct Candidate {
     /// Which layer decided weight, state and health; `None` where the pool is not placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<DecidedBy>,
+    /// All that operators have changed of the region, and of the pool's presence there: by whom, why and until when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<Change>,
     /// Distance from the client.
     pub km: Option<f64>,
     /// The parts of its cost.

@@ -13,7 +13,7 @@ use steer::{Client, Table};
 use super::words::{health, reason, summary};
 use super::{Candidate, Cost, rounded};
 use crate::layers::decided_by;
-use crate::overlay::Overlay;
+use crate::overlay::{Change, Overlay, Target};
 
 /// What is told of a decision, whenever it was taken.
 pub(super) struct Told {
@@ -43,7 +43,7 @@ pub(super) fn tell<S: Signals>(world: &World<'_, S>, overlay: &Overlay, id: Lane
     let mut told = Told {
         steering: lane.steering,
         policy: lane.policy.clone(),
-        summary: summary(&decision, choice.as_deref(), natural_region.as_deref()),
+        summary: summary(&decision, choice.as_deref(), natural_region.as_deref(), &trace),
         regions: regions(world, overlay, id, &trace, decision.ok()),
         choice,
         ladder: plan.iter().map(|placement| region(*placement)).collect(),
@@ -76,6 +76,7 @@ fn regions<S: Signals>(
             region: table.region(table.placement(placement).region).name.clone(),
             health: health(world.signals.observed(placement), standing.forced),
             decided_by: Some(decided_by(table, overlay, placement)),
+            overridden: overridden(table, overlay, placement),
             state: Some(standing.state),
             weight: Some(f64::from(standing.dial) * 100.0 / f64::from(DIAL_WHOLE)),
             km: judged.and_then(|judged| judged.terms.km).map(rounded),
@@ -91,6 +92,7 @@ fn regions<S: Signals>(
         state: None,
         weight: None,
         decided_by: None,
+        overridden: Vec::new(),
         km: None,
         terms: None,
         chosen: false,
@@ -99,6 +101,16 @@ fn regions<S: Signals>(
     let elsewhere: Vec<Candidate> = elsewhere.collect();
     regions.extend(elsewhere);
     regions
+}
+
+/// What operators have changed of a placement's region and of itself.
+fn overridden(table: &Table, overlay: &Overlay, id: PlacementId) -> Vec<Change> {
+    let placement = table.placement(id);
+    let region = table.region(placement.region).name.clone();
+    let pool = table.pool(placement.pool).name.clone();
+    let targets = [Target::Region(region.clone()), Target::Placement { pool, region }];
+    let changes = targets.map(|target| Change { overrides: overlay.of(&target).clone(), target });
+    changes.into_iter().filter(|change| !change.overrides.is_empty()).collect()
 }
 
 /// L(chosen) less the lowest L of all that could serve: the price of geography.

@@ -1,12 +1,14 @@
 //! The words of an explanation: what became of a region, and what it all comes to.
 
+use std::collections::BTreeMap;
+
 use steer::decide::{Basis, Cause, Decision};
 use steer::effective::Forced;
 use steer::plan::Class;
 use steer::signals::{Health, Observed, RAMP_WHOLE};
 use steer::spec::Steering;
 use steer::table::Exclusion;
-use steer::trace::{Verdict, WhyNot};
+use steer::trace::{Trace, Verdict, WhyNot};
 
 use super::rounded;
 
@@ -92,6 +94,7 @@ pub(super) fn summary(
     decided: &Result<&Decision, Cause>,
     choice: Option<&str>,
     natural: Option<&str>,
+    trace: &Trace,
 ) -> String {
     match decided {
         Ok(decision) => {
@@ -110,13 +113,42 @@ pub(super) fn summary(
                 _ => choice.to_owned(),
             }
         }
+        Err(Cause::Unhealthy) => refused(Cause::Unhealthy).to_owned() + &rejections(trace),
         Err(cause) => refused(*cause).to_owned(),
+    }
+}
+
+/// What became of the regions that the route may use, where none of them can be: how many for each reason.
+fn rejections(trace: &Trace) -> String {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for judged in &trace.candidates {
+        let reason = match judged.verdict {
+            Verdict::Draining => "drained",
+            Verdict::Off => "off",
+            Verdict::WeightZero => "at weight 0",
+            Verdict::ForcedDown => "forced down",
+            Verdict::Unhealthy(health) => health.as_str(),
+            // Either would be used.
+            Verdict::Usable(_) | Verdict::Drilled | Verdict::Full => continue,
+        };
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let mut told = reasons.iter();
+    match (told.next(), reasons.len()) {
+        (None, _) => String::new(),
+        (Some((reason, 1)), 1) => format!(": the only one is {reason}"),
+        (Some((reason, _)), 1) => format!(": all are {reason}"),
+        _ => {
+            let told: Vec<String> =
+                reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            format!(": {}", told.join(", "))
+        }
     }
 }
 
 pub(super) const fn refused(cause: Cause) -> &'static str {
     match cause {
-        Cause::Unhealthy => "refused: no permitted region is healthy",
+        Cause::Unhealthy => "refused: no region is usable",
         Cause::Full => "refused: every healthy region has as many requests as it may",
         Cause::Jurisdiction => "refused: healthy regions are left, but none in the route's jurisdictions",
     }

@@ -23,7 +23,7 @@ use super::call::Call;
 use super::door::Door;
 use super::exit::Exit;
 use super::stream::Stream;
-use super::{AdminArgs, complain, configuration};
+use super::{AdminArgs, Output, complain, configuration, say_json};
 
 /// The longest answer that is read, in bytes: all regions of the largest table take a twentieth of it.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -32,6 +32,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Api {
     door: Door,
+    output: Output,
     /// None is sent where a certificate says who it is.
     token: Option<Token>,
 }
@@ -60,6 +61,9 @@ pub(super) struct Problem {
     example: Option<serde_json::Value>,
     #[serde(default)]
     findings: Vec<Finding>,
+    /// All of it as it came, if the command speaks to a program.
+    #[serde(skip)]
+    document: Option<String>,
 }
 
 impl std::fmt::Display for Failure {
@@ -96,9 +100,14 @@ impl Failure {
         !may_pass
     }
 
-    /// Says it, and that the command has failed.
+    /// Says it, to a program in the edge's own words besides, and that the command has failed.
     pub(super) fn report(&self) -> ExitCode {
         complain(&self.to_string());
+        if let Self::Refused(_, problem) = self
+            && let Some(document) = &problem.document
+        {
+            say_json(document);
+        }
         let exit = match self {
             Self::Refused(StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED, _) => Exit::Refused,
             _ => Exit::Failed,
@@ -142,7 +151,7 @@ impl Api {
             _ => None,
         };
         let token = from_env.map(Ok).or_else(|| file.map(read)).transpose();
-        Ok(token.map(|token| Self { door, token }))
+        Ok(token.map(|token| Self { door, output: args.output, token }))
     }
 
     /// Calls the API; the answer as text.
@@ -238,8 +247,11 @@ impl Api {
     }
 
     fn refusal(&self, status: StatusCode, text: &str) -> Failure {
-        match serde_json::from_str(text) {
-            Ok(problem) => Failure::Refused(status, Box::new(problem)),
+        match serde_json::from_str::<Problem>(text) {
+            Ok(mut problem) => {
+                problem.document = (self.output == Output::Json).then(|| text.to_owned());
+                Failure::Refused(status, Box::new(problem))
+            }
             Err(_) => Failure::Garbled(format!("{} answered {status}: {text}", self.door.host)),
         }
     }

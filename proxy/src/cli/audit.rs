@@ -207,6 +207,6 @@ mod tests {
         assert_eq!(level.what(), "log level debug until 2026-03-01T03:30:00Z");
         let target = json!({"placement": {"pool": "app", "region": "eu"}});
         let over = line(&json!({"change": "override", "target": target, "overrides": {}}));
-        assert_eq!(over.what(), "app/eu: no override");
+        assert_eq!(over.what(), "app/eu now: no override");
     }
 }

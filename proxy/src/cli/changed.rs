@@ -36,7 +36,7 @@ fn read<T: for<'de> Deserialize<'de>>(what: &Value) -> Option<T> {
     T::deserialize(what).ok()
 }
 
-/// All that is overridden of a target since.
+/// All that is overridden of a target since, and not what of it was changed: that is not recorded.
 fn overridden(Change { target, overrides }: &Change) -> String {
     let Overrides { weight, state, health } = overrides;
     let told = [
@@ -46,8 +46,8 @@ fn overridden(Change { target, overrides }: &Change) -> String {
     ];
     let told: Vec<String> = told.into_iter().flatten().collect();
     match told.is_empty() {
-        true => format!("{target}: no override"),
-        false => format!("{target}: {}", told.join(", ")),
+        true => format!("{target} now: no override"),
+        false => format!("{target} now: {}", told.join(", ")),
     }
 }
 
@@ -81,8 +81,8 @@ mod tests {
             let target = json!({"placement": {"pool": "app", "region": "eu"}});
             changed("override", &json!({"target": target, "overrides": overrides}))
         };
-        assert_eq!(told(&json!({"weight": weight})).as_deref(), Some("app/eu: weight 25"));
-        assert_eq!(told(&json!({})).as_deref(), Some("app/eu: no override"));
+        assert_eq!(told(&json!({"weight": weight})).as_deref(), Some("app/eu now: weight 25"));
+        assert_eq!(told(&json!({})).as_deref(), Some("app/eu now: no override"));
         assert_eq!(changed("teleport", &json!({})), None);
     }
 }

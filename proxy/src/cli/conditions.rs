@@ -21,7 +21,7 @@ use super::{AdminArgs, Output, complain, confirm, preview, say, say_json, termin
 /// On which conditions a change is made.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ConditionArgs {
-    /// Tell what it would do, and do nothing
+    /// Tell what it would do, and do nothing; 4 if a guard refuses it
     #[arg(long)]
     dry_run: bool,
     /// Do it without telling and asking first
@@ -75,13 +75,13 @@ impl ConditionArgs {
             match is_json {
                 true => say_json(&text),
                 false => {
-                    let told = preview::told(&told, self.force, terminal::width(&io::stdout()));
-                    say(&format!("{told}\nNothing was changed."));
+                    let shown = preview::told(&told, self.force, terminal::width(&io::stdout()));
+                    say(&format!("{shown}\nNothing was changed."));
                 }
             }
-            return Ok(());
+            return if self.is_refused(&told) { Err(Exit::Refused.into()) } else { Ok(()) };
         }
-        let call = if self.yes { call } else { self.confirmed(&api, call)? };
+        let call = if self.yes { call } else { self.confirmed(&api, call, is_json)? };
         let call = call.named();
         let (made, text) = api.json(&call).map_err(|failure| {
             if call.expects.is_some() && failure.is_moved() {
@@ -108,12 +108,20 @@ impl ConditionArgs {
         }
     }
 
+    /// Whether a guard refuses a change that was looked at, and nobody overrules it.
+    const fn is_refused(&self, would: &Told) -> bool {
+        !would.effect.violations.is_empty() && self.force.is_none()
+    }
+
     /// The change as it was looked at and is meant.
-    fn confirmed(&self, api: &Api, call: Call) -> Result<Call, ExitCode> {
-        let (would, _) = would(api, &call)?;
+    fn confirmed(&self, api: &Api, call: Call, is_json: bool) -> Result<Call, ExitCode> {
+        let (would, text) = would(api, &call)?;
         complain(&preview::told(&would, self.force, terminal::width(&io::stderr())));
-        if !would.effect.violations.is_empty() && self.force.is_none() {
+        if self.is_refused(&would) {
             complain("Nothing was changed.");
+            if is_json {
+                say_json(&text);
+            }
             return Err(Exit::Refused.into());
         }
         if !confirm::is_somebody_there() {

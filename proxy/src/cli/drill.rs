@@ -124,7 +124,8 @@ fn end(args: &EndArgs) -> ExitCode {
     args.conditions.carry_out_unasked(&args.admin, call, told)
 }
 
-fn told(drill: &Drill) -> String {
+/// What it does to whom, and until when.
+pub(super) fn told(drill: &Drill) -> String {
     let Drill { region, percent, since, ends_at, .. } = drill;
     format!("{region} looks dead to {percent} % of the clients from {since:.0} until {ends_at:.0}")
 }

@@ -32,5 +32,5 @@ Exit codes:
   2  the command line is not understood
   3  not confirmed: nobody said that it is meant
   4  refused by a guard, a condition or by what else is in force: it would take away too much, something changed
-     meanwhile, another drill or watch runs
+     meanwhile, another drill or watch runs; also by --dry-run, for what a guard would refuse
   130  interrupted; what was begun, such as a watch, goes on";

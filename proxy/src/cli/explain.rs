@@ -12,6 +12,7 @@ use control::publisher::{Draft, Publisher};
 use super::admin::{Api, Failure};
 use super::call::{Call, quoted};
 use super::geo::{coordinates, country};
+use super::overrides::sentences;
 use super::sheet::{columns, folded};
 use super::{AdminArgs, Output, complain, configuration, say, say_json, terminal};
 use crate::locate::Locator;
@@ -154,10 +155,13 @@ fn offline(args: &ExplainArgs, ip: IpAddr) -> Result<(Explanation, Option<String
         headers: args.header.iter().filter_map(|field| field.split_once(':')).map(trimmed).collect(),
     };
     let explanation = explain_decision(&publisher.snapshot(), &question, Locate::locate(&locator, ip));
-    let note = format!(
+    let mut note = format!(
         "note: answered from {} without a running edge: no health is known, and latencies are what distance suggests",
         file.display()
     );
+    if settings.admin.state_dir.is_some() {
+        note += "; an edge that starts may serve another table, and overrides, from its admin.state_dir";
+    }
     Ok((explanation, Some(note)))
 }
 
@@ -207,6 +211,8 @@ fn tell(explanation: &Explanation) -> String {
     if let Some(detour) = explanation.detour_ms {
         lines.push(format!("detour    {detour} ms farther from this PoP than the fastest usable region"));
     }
+    let overridden = explanation.regions.iter().flat_map(|candidate| &candidate.overridden);
+    lines.extend(overridden.flat_map(sentences).map(|told| format!("override  {told}")));
     for line in &mut lines {
         *line = folded(&terminal::one_line(line), HANGING);
     }

@@ -87,9 +87,42 @@ fn itself(health: &Health) -> String {
         true => "This edge is ready.".to_owned(),
         false => format!("This edge is not ready, for want of: {}.", closed.join(", ")),
     };
+    let kept = match health.changes_kept {
+        Some(false) => " Changes are not being kept: a restart forgets them.",
+        Some(true) | None => "",
+    };
     let silence = health.uplink.silent_for_ms.map_or_else(String::new, |ms| format!(" for {}", ago(ms)));
     match health.uplink.suspected {
-        true => format!("{ready} Nothing at all has answered it{silence}, so nobody's health changes."),
-        false => ready,
+        true => format!("{ready} Nothing at all has answered it{silence}, so nobody's health changes.{kept}"),
+        false => ready + kept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control::admin::Uplink;
+
+    #[test]
+    fn whoever_looks_at_health_learns_that_changes_are_not_kept() {
+        let told = |changes_kept| {
+            itself(&Health {
+                version: 1,
+                ready: true,
+                gates: Vec::new(),
+                changes_kept,
+                uplink: Uplink { suspected: false, silent_for_ms: None },
+                counts: std::collections::BTreeMap::new(),
+                placements: Vec::new(),
+            })
+        };
+        assert_eq!(
+            told(Some(false)),
+            "This edge is ready. Changes are not being kept: a restart forgets them."
+        );
+        assert_eq!(
+            (told(Some(true)), told(None)),
+            ("This edge is ready.".into(), "This edge is ready.".into())
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use control::admin::OverrideList;
-use control::overlay::{Listed, Overridden, Overrides};
+use control::overlay::{Change, Overridden, Overrides};
 use jiff::Timestamp;
 
 use super::look::{LookArgs, look};
@@ -17,7 +17,10 @@ fn table(list: &OverrideList) -> String {
     if list.overrides.is_empty() {
         return "Nothing is overridden.".to_owned();
     }
-    let rows = list.overrides.iter().flat_map(rows);
+    let rows = list.overrides.iter().flat_map(|listed| {
+        let target = format!("{}{}", listed.target, if listed.applies { "" } else { " ~" });
+        rows(&target, &listed.overrides).map(Vec::from)
+    });
     let mut text = columns(&["WHERE", "OVERRIDE", "BY", "SINCE", "UNTIL", "REASON"], rows);
     if list.overrides.iter().any(|listed| !listed.applies) {
         text += &format!(
@@ -41,23 +44,31 @@ pub(super) fn notes(overrides: &Overrides) -> String {
     notes.join("; ")
 }
 
-fn rows(listed: &Listed) -> Vec<Vec<String>> {
-    let target = format!("{}{}", listed.target, if listed.applies { "" } else { " ~" });
-    let Overrides { weight, state, health } = &listed.overrides;
-    let rows = [
-        weight.as_ref().map(|over| row(&target, format!("weight {}", over.value), over)),
-        state.as_ref().map(|over| row(&target, format!("state {}", over.value.as_str()), over)),
-        health.as_ref().map(|over| row(&target, format!("health {}", over.value.as_str()), over)),
-    ];
-    rows.into_iter().flatten().collect()
+/// What is overridden of a target, a sentence for each value.
+pub(super) fn sentences(Change { target, overrides }: &Change) -> Vec<String> {
+    let rows = rows(&target.to_string(), overrides);
+    rows.map(|[target, what, by, _, until, reason]| {
+        format!("{target}: {what}, by {by} until {until}: {reason}")
+    })
+    .collect()
 }
 
-fn row<T>(target: &str, what: String, over: &Overridden<T>) -> Vec<String> {
+fn rows(target: &str, overrides: &Overrides) -> impl Iterator<Item = [String; 6]> + use<> {
+    let Overrides { weight, state, health } = overrides;
+    let rows = [
+        weight.as_ref().map(|over| row(target, format!("weight {}", over.value), over)),
+        state.as_ref().map(|over| row(target, format!("state {}", over.value.as_str()), over)),
+        health.as_ref().map(|over| row(target, format!("health {}", over.value.as_str()), over)),
+    ];
+    rows.into_iter().flatten()
+}
+
+fn row<T>(target: &str, what: String, over: &Overridden<T>) -> [String; 6] {
     let what = match &over.ramp {
         Some(ramp) => format!("{what}, from weight {} over {}", ramp.from, ramp.over),
         None => what,
     };
-    vec![
+    [
         target.to_owned(),
         what,
         over.author.clone(),

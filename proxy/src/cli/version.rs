@@ -30,6 +30,14 @@ pub(super) fn version(args: &LookArgs) -> ExitCode {
                 ),
             ),
             ("inputs", format!("overlay {}, ranking {}", running.overlay, running.ranking)),
+            (
+                "changes",
+                match running.changes_kept {
+                    Some(true) => "kept".to_owned(),
+                    Some(false) => "not being kept: a restart forgets them".to_owned(),
+                    None => String::new(),
+                },
+            ),
         ])
     })
 }

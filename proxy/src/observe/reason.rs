@@ -30,7 +30,7 @@ pub(crate) enum Reason {
     ConnectTimeout,
     /// The request took longer than its route allows.
     Deadline,
-    /// No permitted region is healthy.
+    /// No permitted region is usable.
     NoHealthy,
     /// The answer had begun and then stood still for longer than its route allows.
     StreamIdle,
@@ -127,7 +127,7 @@ impl Reason {
             Self::ConnectTimeout => "No connection to an origin could be made in time.",
             Self::Deadline => "The request took longer than its route, or its gRPC call, allows.",
             Self::StreamIdle => "The answer had begun and then stood still for longer than its route allows.",
-            Self::NoHealthy => "No permitted region is healthy.",
+            Self::NoHealthy => "No permitted region is usable: all are down, drained, off or at weight 0.",
             Self::Uncertain => "It may have run, and is not safe to send again.",
             Self::OriginProtocol => "The origin's answer broke HTTP's rules.",
             Self::OriginReset => "The origin closed or reset the connection before it answered.",

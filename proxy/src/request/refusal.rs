@@ -65,9 +65,9 @@ impl Refused {
 
     pub(crate) const fn no_candidate(cause: Cause) -> Self {
         let (reason, text) = match cause {
-            Cause::Unhealthy => (Reason::NoHealthy, "no healthy region"),
+            Cause::Unhealthy => (Reason::NoHealthy, "no region is usable"),
             Cause::Full => (Reason::CapacityExhausted, "all regions are full"),
-            Cause::Jurisdiction => (Reason::ResidencyBlocked, "no permitted region is healthy"),
+            Cause::Jurisdiction => (Reason::ResidencyBlocked, "no permitted region is usable"),
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, reason, text)
     }

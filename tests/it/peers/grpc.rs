@@ -122,7 +122,7 @@ async fn a_call_that_no_region_takes_is_unavailable() {
     let refused = &call(&front, &["refused"]).await["refused"];
     assert_eq!(
         (&refused["code"], &refused["details"], &refused["streaming"]),
-        (&json!("UNAVAILABLE"), &json!("no healthy region (UH)"), &json!("UNAVAILABLE"))
+        (&json!("UNAVAILABLE"), &json!("no region is usable (UH)"), &json!("UNAVAILABLE"))
     );
 }
 

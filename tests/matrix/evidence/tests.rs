@@ -126,7 +126,7 @@ fn with_all_regions_gone_only_a_clear_no_in_time_excuses() {
     };
     let mut calls = evidence(Fault::AllLost, Vec::new());
     calls.logged = vec![logged(1, ONSET_MS, &[(HIT, false)])];
-    assert_eq!(calls.excuse(&call("grpc-status 14: no healthy region")), Some(Excuse::NobodyWasThere));
+    assert_eq!(calls.excuse(&call("grpc-status 14: no region is usable")), Some(Excuse::NobodyWasThere));
     assert_eq!(calls.excuse(&call("grpc-status 4: too late")), None);
     assert_eq!(broken(&gone), Vec::<String>::new());
     let nobody = evidence(Fault::AllLost, vec![asked(1, Method::Get, 10.0, End::Answered, 200)]);
