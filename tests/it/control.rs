@@ -23,7 +23,7 @@ async fn configured_overridden_and_observed_are_told_apart() {
     assert_eq!(near["effective"]["weight"], 40);
     assert_eq!(
         (&near["effective"]["weight_by"], &near["effective"]["state_by"]),
-        (&"override".into(), &"table".into())
+        (&"region-override".into(), &"region-table".into())
     );
     assert_eq!(near["observed"]["placements"][0]["health"], "up");
     let shares: Vec<f64> = answer["regions"]

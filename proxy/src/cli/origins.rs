@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use control::admin::{Layer, Origin, Origins};
+use control::admin::{Origin, Origins};
 
 use super::ago::ago;
 use super::look::{LookArgs, look};
@@ -57,11 +57,9 @@ fn list(Origins { version, total, origins, next }: &Origins) -> String {
 fn row(origin: &Origin) -> Vec<String> {
     let nothing = || "-".to_owned();
     // What an operator says counts instead.
-    let counts = match origin.health_by {
-        Layer::Override | Layer::RegionOverride => {
-            format!(" (counts for nothing: {})", origin.health_by.as_str())
-        }
-        Layer::Table | Layer::RegionTable | Layer::Observed => String::new(),
+    let counts = match origin.health_by.is_override() {
+        true => format!(" (counts for nothing: {})", origin.health_by.as_str()),
+        false => String::new(),
     };
     let error = origin.last_error.as_ref();
     vec![
