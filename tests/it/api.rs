@@ -284,7 +284,7 @@ async fn every_answer_is_what_the_document_says() {
         (Method::DELETE, "/v1/drill", "/v1/drill?reason=over", ""),
         (Method::POST, "/v1/tables", "/v1/tables?reason=test&dry_run=1", "TABLE"),
         (Method::POST, "/v1/tables", "/v1/tables?reason=test", "TABLE"),
-        (Method::POST, "/v1/tables", "/v1/tables?reason=test", "regions = 7"),
+        (Method::POST, "/v1/tables", "/v1/tables?reason=test&source=bad.toml", "regions = 7"),
         (Method::POST, "/v1/tables", "/v1/tables?reason=test&force=1", "TABLE"),
         (Method::GET, "/v1/tables", "/v1/tables", ""),
         (Method::GET, "/v1/tables/{version}", "/v1/tables/2", ""),

@@ -230,12 +230,13 @@ async fn the_command_line_does_what_the_api_does() {
     let (code, said) = nearside(&["tables", "publish", table.to_str().unwrap(), "--reason", "test", "--yes"]);
     assert_eq!((code, said.starts_with("version 2 (")), (Some(0), true), "{said}");
     let (_, said) = nearside(&["tables"]);
-    assert!(said.contains("2 *"), "{said}");
+    assert!(said.contains("2 *") && said.contains("next.toml"), "{said}");
     let (_, said) = nearside(&["tables", "show", "2"]);
     assert_eq!(said.trim(), std::fs::read_to_string(&table).unwrap().trim());
     std::fs::write(&table, "regions = 7").unwrap();
     let (code, said) = nearside(&["tables", "publish", table.to_str().unwrap(), "--reason", "test"]);
     assert_eq!((code, said.contains("the running one stays in force")), (Some(1), true), "{said}");
+    assert!(said.contains("next.toml:1:"), "an editor finds the mistake: {said}");
 
     let config = edge.folder.path().join("nearside.toml");
     let ready = Command::new(NEARSIDE).args(["ready", "-c"]).arg(config).status().unwrap();

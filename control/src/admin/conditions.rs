@@ -16,7 +16,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use super::extract::{Asked, Queried, field};
 use super::problem::Problem;
 use crate::changes::{NotSeen, Seen};
-use crate::reason::reason_problem;
+use crate::reason::{reason_problem, source_problem};
 use crate::trial::{Guard, MAX_WATCH, MIN_WATCH, Watch};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -36,6 +36,8 @@ pub(super) struct Conditions {
     pub(super) expects: Option<Seen>,
     pub(super) key: Option<String>,
     pub(super) reason: Option<String>,
+    /// What a table was read from, as its publisher names it.
+    pub(super) source: Option<String>,
     /// How it is watched.
     pub(super) watch: Option<Watch>,
 }
@@ -48,6 +50,7 @@ struct Said {
     shares: Option<String>,
     force: Option<String>,
     reason: Option<String>,
+    source: Option<String>,
     watch: Option<String>,
     guard: Option<String>,
 }
@@ -69,6 +72,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
             expects: expected(&parts.headers)?,
             key: key(&parts.headers)?,
             reason: said.reason,
+            source: said.source.map(sound_source).transpose()?,
             watch: watch(said.watch.as_deref(), said.guard.as_deref())?,
         })
     }
@@ -86,6 +90,13 @@ pub(super) fn sound_reason(reason: &str) -> Result<String, Problem> {
     match reason_problem(reason) {
         Some(detail) => Err(Problem::field("missing-reason", "reason", detail, json!("new region"))),
         None => Ok(reason.to_owned()),
+    }
+}
+
+fn sound_source(source: String) -> Result<String, Problem> {
+    match source_problem(&source) {
+        Some(detail) => Err(Problem::field("bad-query", "source", detail, json!("?source=table.toml"))),
+        None => Ok(source),
     }
 }
 

@@ -96,6 +96,10 @@ pub(super) async fn carry_out(
         let (detail, example) = ("this change cannot be watched", serde_json::json!("?reason=enough"));
         return Err(Problem::field("bad-watch", "watch", detail, example));
     }
+    if conditions.source.is_some() && !matches!(what, What::Publish { .. }) {
+        let (detail, example) = ("only a table that is published has a source", "?dry_run=1");
+        return Err(Problem::field("bad-query", "source", detail, example.into()));
+    }
     let key = conditions.key.map(|key| {
         // Which drill it ends is not said by the caller, and is not known any more when the order comes again.
         let said = match &what {

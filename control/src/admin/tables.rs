@@ -126,7 +126,13 @@ pub(super) async fn diff(
 }
 
 /// Publishes a table; it is in force when this is answered
-#[utoipa::path(post, path = "/v1/tables", tag = "tables", operation_id = "publishTable", params(Reason, Conditions),
+#[utoipa::path(post, path = "/v1/tables", tag = "tables", operation_id = "publishTable",
+    params(
+        Reason,
+        ("source" = Option<String>, Query, min_length = 1, max_length = 200, example = "table.toml",
+            description = "What it was read from: mistakes, versions and the audit name it. `request body` unless it says otherwise."),
+        Conditions
+    ),
     request_body(description = "The table, in TOML.", content((String = "application/toml"), (String = "text/plain"))),
     responses((status = 200, description = "It is in force; or what it would do.", body = inline(Changed)), Publishing))]
 pub(super) async fn publish(
@@ -140,7 +146,8 @@ pub(super) async fn publish(
         let example = serde_json::json!("[[regions]]");
         Problem::field("bad-body", "body", format!("it is not UTF-8: {error}"), example)
     })?;
-    let what = What::Publish { text, source: "request body".to_owned(), is_file: false };
+    let source = conditions.source.clone().unwrap_or_else(|| "request body".to_owned());
+    let what = What::Publish { text, source, is_file: false };
     let outcome = carry_out(&admin, &caller, Some(Action::Publish), conditions, (what, reason)).await?;
     published(outcome)
 }
