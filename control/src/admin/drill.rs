@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steer::Span;
@@ -14,6 +14,7 @@ use super::answers::Answer;
 use super::apart::apart;
 use super::conditions::{Conditions, Reason, sound_guards, sound_reason};
 use super::extract::Body;
+use super::in_force::{Tagged, tagged};
 use super::kinds::{Looking, problems};
 use super::orders::carry_out;
 use super::problem::Problem;
@@ -81,10 +82,11 @@ problems!(
 
 /// The drill that runs
 #[utoipa::path(get, path = "/v1/drill", tag = "drill", operation_id = "showDrill",
-    responses((status = 200, description = "It; or that none does.", body = Drilled), Looking))]
-pub(super) async fn show(State(admin): Shared) -> Json<Drilled> {
+    responses((status = 200, description = "It; or that none does.", body = Drilled,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Looking))]
+pub(super) async fn show(State(admin): Shared) -> Tagged<Drilled> {
     let snapshot = admin.publisher.snapshot();
-    Json(Drilled { drill: snapshot.drill.as_deref().cloned() })
+    tagged(&snapshot, Drilled { drill: snapshot.drill.as_deref().cloned() })
 }
 
 /// Lets a region look dead to a part of the keys, for a while

@@ -60,6 +60,7 @@ mod extract;
 mod gate;
 mod geo;
 mod health;
+mod in_force;
 mod kinds;
 mod log_level;
 mod openapi;

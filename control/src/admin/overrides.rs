@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::conditions::Conditions;
 use super::extract::Body;
+use super::in_force::{Tagged, tagged};
 use super::kinds::{Looking, problems};
 use super::orders::{Outcome, carry_out};
 use super::problem::Problem;
@@ -125,11 +125,12 @@ problems!(
 
 /// All that operators have overridden
 #[utoipa::path(get, path = "/v1/overrides", tag = "overrides", operation_id = "listOverrides",
-    responses((status = 200, description = "All of them.", body = OverrideList), Looking))]
-pub(super) async fn list(State(admin): Shared) -> Json<OverrideList> {
+    responses((status = 200, description = "All of them.", body = OverrideList,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Looking))]
+pub(super) async fn list(State(admin): Shared) -> Tagged<OverrideList> {
     let snapshot = admin.publisher.snapshot();
     let overrides = snapshot.overlay.list(snapshot.table());
-    Json(OverrideList { overlay: snapshot.overlay.number, overrides })
+    tagged(&snapshot, OverrideList { overlay: snapshot.overlay.number, overrides })
 }
 
 /// Names what there is instead.
