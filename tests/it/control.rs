@@ -76,15 +76,15 @@ async fn strangers_and_bad_input_change_nothing() {
     for (body, field) in [
         ("", "body"),
         ("{", "body"),
-        (r#"{"wait": 3, "reason": "x"}"#, "body"),
-        (r#"{"weight": "50", "reason": "x"}"#, "body"),
+        (r#"{"wait": 3, "reason": "x"}"#, "wait"),
+        (r#"{"weight": "50", "reason": "x"}"#, "weight"),
         (r#"{"weight": 101, "reason": "x"}"#, "weight"),
-        (r#"{"weight": -1, "reason": "x"}"#, "body"),
-        (r#"{"state": "sleepy", "reason": "x"}"#, "body"),
+        (r#"{"weight": -1, "reason": "x"}"#, "weight"),
+        (r#"{"state": "sleepy", "reason": "x"}"#, "state"),
         (r#"{"weight": 50}"#, "reason"),
         (r#"{"weight": 50, "reason": " "}"#, "reason"),
         (r#"{"reason": "x"}"#, "weight"),
-        (r#"{"weight": 50, "reason": "x", "expires_in": "soon"}"#, "body"),
+        (r#"{"weight": 50, "reason": "x", "expires_in": "soon"}"#, "expires_in"),
         (r#"{"weight": 50, "reason": "x", "expires_in": "0s"}"#, "expires_in"),
     ] {
         let (status, problem) = edge.admin.json(Method::PATCH, "/v1/regions/eu", body).await;

@@ -62,7 +62,7 @@ async fn a_placement_is_overridden_and_shown_in_its_layers() {
     );
     for (body, field) in [
         (json!({"weight": 101, "reason": "x"}), "weight"),
-        (json!({"health": "sick", "reason": "x"}), "body"),
+        (json!({"health": "sick", "reason": "x"}), "health"),
         (json!({"state": "standby", "over": "5s", "reason": "x"}), "over"),
         (json!({"weight": 1, "over": "5s"}), "reason"),
     ] {

@@ -71,6 +71,7 @@ mod pages;
 mod placements;
 mod pools;
 mod problem;
+mod reading;
 mod regions;
 mod routes;
 mod tables;

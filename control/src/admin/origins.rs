@@ -13,6 +13,7 @@ use super::in_force::{Tagged, tagged};
 use super::kinds::problems;
 use super::pages::Paged;
 use super::problem::Problem;
+use super::reading::Fields;
 use crate::layers::{self, LastError, Layer};
 use crate::snapshot::Snapshot;
 
@@ -76,6 +77,15 @@ pub(super) struct Wanted {
     /// How many; 100 unless it says otherwise.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+}
+
+impl Fields for Wanted {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("pool", "the name of a pool"),
+        ("region", "the name of a region"),
+        ("after", "the next of the part before"),
+        ("limit", "a whole number from 1 to 1000"),
+    ];
 }
 
 impl Queried for Wanted {

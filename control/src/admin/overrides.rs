@@ -17,6 +17,7 @@ use super::in_force::{Tagged, tagged};
 use super::kinds::{Looking, problems};
 use super::orders::{Outcome, carry_out};
 use super::problem::Problem;
+use super::reading::{Fields, REASON, SPAN};
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Made, What};
@@ -52,6 +53,17 @@ pub(super) struct Patch {
     #[serde(default)]
     #[schema(value_type = Option<described::Span>)]
     expires_in: Option<Span>,
+}
+
+impl Fields for Patch {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("weight", "a whole number from 0 to 100, or null to end the override"),
+        ("state", "one of active, standby, drain and off, or null to end the override"),
+        ("health", "up or down, or null to end the override"),
+        ("over", SPAN),
+        ("reason", REASON),
+        ("expires_in", SPAN),
+    ];
 }
 
 /// Tells `null` (end the override) from a key that is not there (leave it).

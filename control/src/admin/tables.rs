@@ -17,6 +17,7 @@ use super::extract::{Asked, At, Body, Queried};
 use super::kinds::{Looking, problems};
 use super::orders::{Outcome, carry_out, tag};
 use super::problem::Problem;
+use super::reading::Fields;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Made, Seen, What};
@@ -96,8 +97,12 @@ pub(super) struct Against {
     against: Option<String>,
 }
 
+impl Fields for Against {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[("against", "a version's number")];
+}
+
 impl Queried for Against {
-    const EXAMPLE: &'static str = "?against=11";
+    const EXAMPLE: &'static str = "?against=1";
 }
 
 /// What has changed from another version, the one before if none is named, to this one
