@@ -14,18 +14,19 @@ use crate::overlay::{Overlay, Overrides};
 use crate::snapshot::Snapshot;
 use crate::{described, vitals};
 
-/// A layer that decides.
+/// A layer that decides: what the table or an operator says, of a region or of a placement, or what this edge sees. It has one name,
+/// whether a region or a placement is told of.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
-    /// The table.
-    Table,
-    /// An operator.
-    Override,
-    /// Of a placement: what the table says of its region.
+    /// What the table says of the region.
     RegionTable,
-    /// Of a placement: what an operator says of its region.
+    /// What the table says of the placement; its weight is told so where nobody overrides one, though the region's counts as well.
+    PlacementTable,
+    /// What an operator says of the region.
     RegionOverride,
+    /// What an operator says of the placement.
+    PlacementOverride,
     /// What this edge sees.
     Observed,
 }
@@ -35,12 +36,18 @@ impl Layer {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Table => "table",
-            Self::Override => "override",
             Self::RegionTable => "region-table",
+            Self::PlacementTable => "placement-table",
             Self::RegionOverride => "region-override",
+            Self::PlacementOverride => "placement-override",
             Self::Observed => "observed",
         }
+    }
+
+    /// Whether it is what operators say.
+    #[must_use]
+    pub const fn is_override(self) -> bool {
+        matches!(self, Self::RegionOverride | Self::PlacementOverride)
     }
 }
 
@@ -156,14 +163,14 @@ pub struct DecidedBy {
 pub fn of_region(snapshot: &Snapshot, id: RegionId) -> Effective {
     let configured = snapshot.table().region(id);
     let over = snapshot.overlay.region(&configured.name).at(snapshot.overlay.at);
-    let by = |is_overridden| if is_overridden { Layer::Override } else { Layer::Table };
+    let by = |is_overridden| if is_overridden { Layer::RegionOverride } else { Layer::RegionTable };
     Effective {
         weight: over.weight_over(configured.weight),
         weight_by: by(over.weight.is_some() || over.at_most.is_some()),
         state: over.state.unwrap_or(configured.state),
         state_by: by(over.state.is_some()),
         health: over.health,
-        health_by: if over.health.is_some() { Layer::Override } else { Layer::Observed },
+        health_by: if over.health.is_some() { Layer::RegionOverride } else { Layer::Observed },
     }
 }
 
@@ -178,20 +185,20 @@ pub fn decided_by(table: &Table, overlay: &Overlay, id: PlacementId) -> DecidedB
     let region_state = regions.state.unwrap_or(table.region(placement.region).state);
     DecidedBy {
         weight: match (is_moved(&own), is_moved(&regions)) {
-            (true, _) => Layer::Override,
+            (true, _) => Layer::PlacementOverride,
             (false, true) => Layer::RegionOverride,
-            (false, false) => Layer::Table,
+            (false, false) => Layer::PlacementTable,
         },
         state: match (region_state > own.state.unwrap_or(placement.state), own.state, regions.state) {
             (true, _, Some(_)) => Layer::RegionOverride,
             (true, _, None) => Layer::RegionTable,
-            (false, Some(_), _) => Layer::Override,
-            (false, None, _) => Layer::Table,
+            (false, Some(_), _) => Layer::PlacementOverride,
+            (false, None, _) => Layer::PlacementTable,
         },
         health: match (own.health, regions.health) {
             (None, None) => Layer::Observed,
             (own, regions) if regions > own => Layer::RegionOverride,
-            _ => Layer::Override,
+            _ => Layer::PlacementOverride,
         },
     }
 }

@@ -6,6 +6,9 @@
 /// The longest reason, in characters.
 pub const MAX_REASON_CHARACTERS: usize = 1000;
 
+/// The longest name of a table's source, in characters.
+pub const MAX_SOURCE_CHARACTERS: usize = 200;
+
 /// What is wrong with a reason, if anything is.
 #[must_use]
 pub fn reason_problem(reason: &str) -> Option<&'static str> {
@@ -15,6 +18,15 @@ pub fn reason_problem(reason: &str) -> Option<&'static str> {
     reason.contains(is_obeyed).then_some(
         "a reason is one line of plain text, without control characters: others read it in terminals",
     )
+}
+
+/// What is wrong with the name of what a table was read from, if anything is: it is read where reasons are.
+#[must_use]
+pub fn source_problem(source: &str) -> Option<&'static str> {
+    let is_sound = !source.trim().is_empty()
+        && source.chars().count() <= MAX_SOURCE_CHARACTERS
+        && !source.contains(is_obeyed);
+    (!is_sound).then_some("a source is a name of 1 to 200 characters on one line, without control characters")
 }
 
 /// Whether a character is not shown by a terminal but obeyed: it moves the cursor, begins a line, or turns the direction of what is
@@ -57,5 +69,22 @@ mod tests {
             assert!(reason_problem(reason).is_some(), "{reason:?}");
         }
         assert!(longest.iter().all(|longest| reason_problem(&format!("{longest}y")).is_some()));
+    }
+
+    #[test]
+    fn a_source_is_a_name_on_one_line() {
+        let longest = "ü".repeat(MAX_SOURCE_CHARACTERS);
+        for (source, is_sound) in [
+            ("next.toml", true),
+            ("größer & schneller", true),
+            (&longest, true),
+            ("", false),
+            (" ", false),
+            ("a\nb", false),
+            ("a\u{202e}b", false),
+            (&format!("{longest}y"), false),
+        ] {
+            assert_eq!(source_problem(source).is_none(), is_sound, "{source:?}");
+        }
     }
 }

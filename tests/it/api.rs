@@ -110,6 +110,56 @@ async fn long_lists_come_in_parts() {
     assert_eq!((&some["routes"][0]["name"], &some["next"]), (&"r8".into(), &"r9".into()));
 }
 
+/// The tag of what an answer says.
+async fn tag(edge: &Edge, path: &str) -> String {
+    let (token, admin) = (&edge.admin.token, edge.admin.address);
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = crate::bounds::raw(admin, head.as_bytes()).await;
+    let mut fields = answer.lines().take_while(|line| !line.is_empty());
+    let tag = fields.find_map(|line| line.strip_prefix("etag: "));
+    tag.unwrap_or_else(|| panic!("{path} has no tag: {answer}")).to_owned()
+}
+
+/// Reads once had no tag, and whoever wrote after reading could not say what he had read.
+#[tokio::test]
+async fn what_was_read_is_a_condition_of_what_is_written() {
+    let (edge, _origins) = near_and_far().await;
+    edge.admin.patch("far", r#"{"weight": 90, "reason": "test"}"#).await;
+    for path in [
+        "/v1/regions",
+        "/v1/regions/near",
+        "/v1/placements/app/near",
+        "/v1/pools",
+        "/v1/pools/app",
+        "/v1/routes",
+        "/v1/routes/app",
+        "/v1/origins",
+        "/v1/overrides",
+        "/v1/drill",
+        "/v1/health",
+    ] {
+        assert_eq!(tag(&edge, path).await, "\"1.1\"", "{path}");
+    }
+    assert_eq!(tag(&edge, "/v1/tables").await, "\"1\"");
+    for path in ["/v1/regions/near", "/v1/placements/app/near"] {
+        let shown = get(&edge, path).await;
+        let expected = (&Value::from(1), &Value::from(1));
+        assert_eq!((&shown["version"], &shown["overlay"]), expected, "{shown}");
+    }
+    for path in ["/v1/regions/near", "/v1/placements/app/near"] {
+        let read = tag(&edge, path).await;
+        edge.admin.patch("far", r#"{"weight": 80, "reason": "somebody else"}"#).await;
+        let write = async |seen: &str| {
+            let body = r#"{"weight": 50, "reason": "as was read"}"#;
+            edge.admin.send(Method::PATCH, path, &[("if-match", seen)], body).await.0
+        };
+        assert_eq!(write(&read).await, 412, "{path}");
+        assert_eq!(write(&tag(&edge, path).await).await, 200, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn places_and_versions_are_told() {
     let origin = Origin::named("eu").await;
@@ -290,7 +340,7 @@ async fn every_answer_is_what_the_document_says() {
         (Method::DELETE, "/v1/drill", "/v1/drill?reason=over", ""),
         (Method::POST, "/v1/tables", "/v1/tables?reason=test&dry_run=1", "TABLE"),
         (Method::POST, "/v1/tables", "/v1/tables?reason=test", "TABLE"),
-        (Method::POST, "/v1/tables", "/v1/tables?reason=test", "regions = 7"),
+        (Method::POST, "/v1/tables", "/v1/tables?reason=test&source=bad.toml", "regions = 7"),
         (Method::POST, "/v1/tables", "/v1/tables?reason=test&force=1", "TABLE"),
         (Method::GET, "/v1/tables", "/v1/tables", ""),
         (Method::GET, "/v1/tables/{version}", "/v1/tables/2", ""),

@@ -23,7 +23,7 @@ async fn configured_overridden_and_observed_are_told_apart() {
     assert_eq!(near["effective"]["weight"], 40);
     assert_eq!(
         (&near["effective"]["weight_by"], &near["effective"]["state_by"]),
-        (&"override".into(), &"table".into())
+        (&"region-override".into(), &"region-table".into())
     );
     assert_eq!(near["observed"]["placements"][0]["health"], "up");
     let shares: Vec<f64> = answer["regions"]
@@ -76,15 +76,15 @@ async fn strangers_and_bad_input_change_nothing() {
     for (body, field) in [
         ("", "body"),
         ("{", "body"),
-        (r#"{"wait": 3, "reason": "x"}"#, "body"),
-        (r#"{"weight": "50", "reason": "x"}"#, "body"),
+        (r#"{"wait": 3, "reason": "x"}"#, "wait"),
+        (r#"{"weight": "50", "reason": "x"}"#, "weight"),
         (r#"{"weight": 101, "reason": "x"}"#, "weight"),
-        (r#"{"weight": -1, "reason": "x"}"#, "body"),
-        (r#"{"state": "sleepy", "reason": "x"}"#, "body"),
+        (r#"{"weight": -1, "reason": "x"}"#, "weight"),
+        (r#"{"state": "sleepy", "reason": "x"}"#, "state"),
         (r#"{"weight": 50}"#, "reason"),
         (r#"{"weight": 50, "reason": " "}"#, "reason"),
         (r#"{"reason": "x"}"#, "weight"),
-        (r#"{"weight": 50, "reason": "x", "expires_in": "soon"}"#, "body"),
+        (r#"{"weight": 50, "reason": "x", "expires_in": "soon"}"#, "expires_in"),
         (r#"{"weight": 50, "reason": "x", "expires_in": "0s"}"#, "expires_in"),
     ] {
         let (status, problem) = edge.admin.json(Method::PATCH, "/v1/regions/eu", body).await;
@@ -230,12 +230,13 @@ async fn the_command_line_does_what_the_api_does() {
     let (code, said) = nearside(&["tables", "publish", table.to_str().unwrap(), "--reason", "test", "--yes"]);
     assert_eq!((code, said.starts_with("version 2 (")), (Some(0), true), "{said}");
     let (_, said) = nearside(&["tables"]);
-    assert!(said.contains("2 *"), "{said}");
+    assert!(said.contains("2 *") && said.contains("next.toml"), "{said}");
     let (_, said) = nearside(&["tables", "show", "2"]);
     assert_eq!(said.trim(), std::fs::read_to_string(&table).unwrap().trim());
     std::fs::write(&table, "regions = 7").unwrap();
     let (code, said) = nearside(&["tables", "publish", table.to_str().unwrap(), "--reason", "test"]);
     assert_eq!((code, said.contains("the running one stays in force")), (Some(1), true), "{said}");
+    assert!(said.contains("next.toml:1:"), "an editor finds the mistake: {said}");
 
     let config = edge.folder.path().join("nearside.toml");
     let ready = Command::new(NEARSIDE).args(["ready", "-c"]).arg(config).status().unwrap();

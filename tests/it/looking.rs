@@ -29,7 +29,8 @@ async fn what_there_is_is_listed_and_shown_in_its_layers() {
         let near = said.lines().find(|line| line.contains("app/near")).unwrap();
         assert!(near.contains("50 (region-override)") && near.contains("100 active"), "{said}");
         let far = said.lines().find(|line| line.contains("app/far"));
-        let is_told = far.is_some_and(|far| far.contains("up (override)") && far.contains("it lies"));
+        let is_told =
+            far.is_some_and(|far| far.contains("up (placement-override)") && far.contains("it lies"));
         assert!(is_told || command[0] == "regions", "{said}");
     }
     let route = operator.json(&["routes", "app"]);

@@ -39,7 +39,7 @@ async fn a_placement_is_overridden_and_shown_in_its_layers() {
     assert_eq!(asked(&mut client, 69).await, "far", "in force before the answer");
     assert_eq!(
         (&shown["effective"]["weight"], &shown["effective"]["weight_by"]),
-        (&json!(0.0), &json!("override"))
+        (&json!(0.0), &json!("placement-override"))
     );
     assert_eq!(shown["effective"]["is_usable"], false);
     assert_eq!(shown["configured"], json!({"weight": 100, "state": "active"}));
@@ -62,7 +62,7 @@ async fn a_placement_is_overridden_and_shown_in_its_layers() {
     );
     for (body, field) in [
         (json!({"weight": 101, "reason": "x"}), "weight"),
-        (json!({"health": "sick", "reason": "x"}), "body"),
+        (json!({"health": "sick", "reason": "x"}), "health"),
         (json!({"state": "standby", "over": "5s", "reason": "x"}), "over"),
         (json!({"weight": 1, "over": "5s"}), "reason"),
     ] {
@@ -78,7 +78,7 @@ async fn forced_health_counts_whatever_probes_say() {
     let region = patch(&edge, "/v1/regions/near", &json!({"health": "down", "reason": "it lies"})).await;
     assert_eq!(
         (&region["effective"]["health"], &region["effective"]["health_by"]),
-        (&json!("down"), &json!("override"))
+        (&json!("down"), &json!("region-override"))
     );
     assert_eq!(asked(&mut client, 69).await, "far");
     let (_, told) = edge.admin.json(Method::GET, "/v1/explain?ip=81.2.69.142", "").await;
@@ -130,7 +130,7 @@ async fn a_drain_over_time_moves_each_client_once_and_ends_on_time() {
     let region = patch(&edge, "/v1/regions/near", &body).await;
     assert_eq!(
         (&region["effective"]["state"], &region["effective"]["state_by"]),
-        (&json!("active"), &json!("table"))
+        (&json!("active"), &json!("region-table"))
     );
     assert_eq!(region["overridden"]["state"]["ramp"]["to"], 0);
     let mut gone = vec![false; networks.len()];

@@ -12,6 +12,7 @@ use super::apart::apart;
 use super::extract::{Asked, Queried};
 use super::kinds::problems;
 use super::problem::Problem;
+use super::reading::Fields;
 use crate::changes::Line;
 use crate::journal::{Entry, Written};
 
@@ -57,6 +58,11 @@ pub(super) struct Wanted {
     /// How many; 100 unless it says otherwise.
     #[param(minimum = 1, maximum = 1000)]
     last: Option<usize>,
+}
+
+impl Fields for Wanted {
+    const FIELDS: &'static [(&'static str, &'static str)] =
+        &[("after", "the number of a line"), ("last", "a whole number from 1 to 1000")];
 }
 
 impl Queried for Wanted {

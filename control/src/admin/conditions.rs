@@ -15,8 +15,9 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::extract::{Asked, Queried, field};
 use super::problem::Problem;
+use super::reading::Fields;
 use crate::changes::{NotSeen, Seen};
-use crate::reason::reason_problem;
+use crate::reason::{reason_problem, source_problem};
 use crate::trial::{Guard, MAX_WATCH, MIN_WATCH, Watch};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -36,20 +37,37 @@ pub(super) struct Conditions {
     pub(super) expects: Option<Seen>,
     pub(super) key: Option<String>,
     pub(super) reason: Option<String>,
+    /// What a table was read from, as its publisher names it.
+    pub(super) source: Option<String>,
     /// How it is watched.
     pub(super) watch: Option<Watch>,
 }
 
+/// What a query may say of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Said {
+pub(super) struct Said {
     dry_run: Option<String>,
     volatile: Option<String>,
     shares: Option<String>,
     force: Option<String>,
     reason: Option<String>,
+    source: Option<String>,
     watch: Option<String>,
     guard: Option<String>,
+}
+
+impl Fields for Said {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("dry_run", "1 or 0"),
+        ("volatile", "1 or 0"),
+        ("shares", "1 or 0"),
+        ("force", "a table version, or that and an overlay's number"),
+        ("reason", "a text"),
+        ("source", "a name"),
+        ("watch", "a time"),
+        ("guard", "guards"),
+    ];
 }
 
 impl Queried for Said {
@@ -69,6 +87,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
             expects: expected(&parts.headers)?,
             key: key(&parts.headers)?,
             reason: said.reason,
+            source: said.source.map(sound_source).transpose()?,
             watch: watch(said.watch.as_deref(), said.guard.as_deref())?,
         })
     }
@@ -77,15 +96,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
 impl Conditions {
     /// Why, where that must be in the query.
     pub(super) fn reason(&self) -> Result<String, Problem> {
-        sound_reason(self.reason.as_deref().unwrap_or_default())
+        sound_reason(self.reason.as_deref().unwrap_or_default(), || Reason::EXAMPLE.into())
     }
 }
 
-/// Why somebody changes something, if it is a reason.
-pub(super) fn sound_reason(reason: &str) -> Result<String, Problem> {
+/// Why somebody changes something, if it is a reason; else the problem has an example of a whole body or query.
+pub(super) fn sound_reason(
+    reason: &str,
+    example: impl FnOnce() -> serde_json::Value,
+) -> Result<String, Problem> {
     match reason_problem(reason) {
-        Some(detail) => Err(Problem::field("missing-reason", "reason", detail, json!("new region"))),
+        Some(detail) => Err(Problem::field("missing-reason", "reason", detail, example())),
         None => Ok(reason.to_owned()),
+    }
+}
+
+fn sound_source(source: String) -> Result<String, Problem> {
+    match source_problem(&source) {
+        Some(detail) => Err(Problem::field("bad-query", "source", detail, json!("?source=table.toml"))),
+        None => Ok(source),
     }
 }
 
@@ -227,6 +256,10 @@ pub(super) struct Reason {
     #[serde(default)]
     #[param(required = true, min_length = 1, max_length = 1000, example = "new region")]
     pub(super) reason: String,
+}
+
+impl Fields for Reason {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[("reason", "a text")];
 }
 
 impl Queried for Reason {

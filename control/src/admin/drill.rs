@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steer::Span;
@@ -14,9 +14,11 @@ use super::answers::Answer;
 use super::apart::apart;
 use super::conditions::{Conditions, Reason, sound_guards, sound_reason};
 use super::extract::Body;
+use super::in_force::{Tagged, tagged};
 use super::kinds::{Looking, problems};
 use super::orders::carry_out;
 use super::problem::Problem;
+use super::reading::{Fields, REASON, SPAN};
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Made, What};
@@ -58,15 +60,35 @@ pub(super) struct Wanted {
     guard: Option<String>,
 }
 
-pub(super) fn example() -> Value {
-    json!({"region": "eu-west", "percent": 10, "for": "5m", "reason": "is us-east warm enough?"})
+impl Fields for Wanted {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("region", "the name of a region"),
+        ("percent", "a number above 0 and up to 100"),
+        ("for", SPAN),
+        ("reason", REASON),
+        ("guard", "a guard such as \"error_rate=+1%\", or \"off\""),
+    ];
 }
 
-fn guarded_example() -> Value {
+fn example() -> Value {
+    json!({"region": "eu-west", "percent": 10, "for": "5m", "reason": "could the others?"})
+}
+
+/// One that is right on this edge.
+pub(super) fn example_here(admin: &Admin) -> Value {
     let mut example = example();
+    if let Some(first) = admin.publisher.snapshot().table().regions.first() {
+        example["region"] = json!(first.name);
+    }
+    example
+}
+
+fn guarded_example(admin: &Admin) -> Value {
+    let mut example = example_here(admin);
     example["guard"] = json!("error_rate=+1%");
     example
 }
+
 /// What a change here is answered with.
 type Changed = Answer<Drilled>;
 
@@ -81,10 +103,11 @@ problems!(
 
 /// The drill that runs
 #[utoipa::path(get, path = "/v1/drill", tag = "drill", operation_id = "showDrill",
-    responses((status = 200, description = "It; or that none does.", body = Drilled), Looking))]
-pub(super) async fn show(State(admin): Shared) -> Json<Drilled> {
+    responses((status = 200, description = "It; or that none does.", body = Drilled,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Looking))]
+pub(super) async fn show(State(admin): Shared) -> Tagged<Drilled> {
     let snapshot = admin.publisher.snapshot();
-    Json(Drilled { drill: snapshot.drill.as_deref().cloned() })
+    tagged(&snapshot, Drilled { drill: snapshot.drill.as_deref().cloned() })
 }
 
 /// Lets a region look dead to a part of the keys, for a while
@@ -98,18 +121,18 @@ pub(super) async fn begin(
     mut conditions: Conditions,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Wanted { region, percent, lasts, reason, guard } = body.read(example)?;
+    let Wanted { region, percent, lasts, reason, guard } = body.read(|| example_here(&admin))?;
     if conditions.watch.is_some() {
         let detail = "a drill is watched as long as it lasts: its guard stands in the body";
-        return Err(Problem::field("bad-watch", "watch", detail, guarded_example()));
+        return Err(Problem::field("bad-watch", "watch", detail, guarded_example(&admin)));
     }
     let guards = match guard.as_deref() {
         Some(NO_GUARD) => None,
-        Some(guards) => Some(sound_guards(guards, guarded_example())?),
+        Some(guards) => Some(sound_guards(guards, guarded_example(&admin))?),
         None => Some(vec![Guard::of_drill(percent, share(&admin, region.clone()).await?)]),
     };
     conditions.watch = guards.map(|guards| Watch { lasts, guards });
-    let reason = sound_reason(&reason)?;
+    let reason = sound_reason(&reason, || example_here(&admin))?;
     let action = Action::Drill { region: &region.clone() };
     let draft = DrillDraft { region, percent, lasts, author: caller.name.clone(), reason: reason.clone() };
     let order = (What::Drill(draft), reason);

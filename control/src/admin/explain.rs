@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::extract::{Asked as Query, Queried};
 use super::kinds::problems;
 use super::problem::Problem;
+use super::reading::Fields;
 use super::{Admin, Shared};
 use crate::decisions::{DecisionId, NotADecision, NotHeld};
 use crate::explain::{Explanation, Question, Unexplained, explain as explain_decision, recall};
@@ -46,6 +47,19 @@ pub(super) struct Asked {
 
 const BY_ADDRESS: &str = "/v1/explain?ip=81.2.69.142&host=www.example.com&path=/";
 const BY_DECISION: &str = "/v1/explain?decision=tnevmh0.0.4f2";
+
+impl Fields for Asked {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("ip", "an address"),
+        ("method", "a method"),
+        ("host", "a host"),
+        ("path", "a path"),
+        ("headers", "header fields"),
+        ("kept_in", "the name of a region"),
+        ("decision", "the name of a decision"),
+        ("request", "the id of a request"),
+    ];
+}
 
 impl Queried for Asked {
     const EXAMPLE: &'static str = BY_ADDRESS;

@@ -1,7 +1,7 @@
 //! What a call says, read in a way that names what is wrong with it.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::AsHeaderName;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::problem::Problem;
+use super::reading::{self, Fields};
 
 /// A body within the bound of its path.
 #[derive(Debug)]
@@ -31,13 +32,9 @@ impl<S: Sync + Send> FromRequest<S> for Body {
 
 impl Body {
     /// What it says, as JSON; a mistake is told with an example of what is right.
-    pub(super) fn read<T: DeserializeOwned>(&self, example: impl FnOnce() -> Value) -> Result<T, Problem> {
-        // serde takes a list for an object without names.
-        if !self.0.trim_ascii_start().starts_with(b"{") {
-            return Err(Problem::field("bad-body", "body", "it is not a JSON object", example()));
-        }
-        serde_json::from_slice(&self.0)
-            .map_err(|error| Problem::field("bad-body", "body", error.to_string(), example()))
+    pub(super) fn read<T: Fields>(&self, example: impl FnOnce() -> Value) -> Result<T, Problem> {
+        reading::body(&self.0)
+            .map_err(|mistake| Problem::field("bad-body", &mistake.field, mistake.detail, example()))
     }
 }
 
@@ -56,7 +53,7 @@ impl<T: DeserializeOwned + Send, S: Sync + Send> FromRequestParts<S> for At<T> {
 }
 
 /// What a query may say.
-pub(super) trait Queried: DeserializeOwned {
+pub(super) trait Queried: Fields {
     /// One that is right.
     const EXAMPLE: &'static str;
 }
@@ -68,10 +65,10 @@ pub(super) struct Asked<T>(pub(super) T);
 impl<T: Queried, S: Sync + Send> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let read = Query::<T>::from_request_parts(parts, state).await;
-        read.map(|Query(asked)| Self(asked))
-            .map_err(|refused| Problem::field("bad-query", "query", refused.body_text(), T::EXAMPLE.into()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        reading::query(&parts.uri)
+            .map(Self)
+            .map_err(|mistake| Problem::field("bad-query", &mistake.field, mistake.detail, T::EXAMPLE.into()))
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use steer::ids::PlacementId;
 use utoipa::ToSchema;
 
 use super::Shared;
+use super::in_force::{Tagged, tagged};
 use super::kinds::Looking;
 use super::origins::{Origin, origin};
 use crate::layers::{self, LastError, Layer};
@@ -73,8 +73,9 @@ pub struct PlacementHealth {
 
 /// All that this edge sees: itself, its way out, every placement and origin
 #[utoipa::path(get, path = "/v1/health", tag = "health", operation_id = "showHealth",
-    responses((status = 200, description = "What this edge sees.", body = Health), Looking))]
-pub(super) async fn show(State(admin): Shared) -> Json<Health> {
+    responses((status = 200, description = "What this edge sees.", body = Health,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Looking))]
+pub(super) async fn show(State(admin): Shared) -> Tagged<Health> {
     let snapshot = admin.publisher.snapshot();
     let now = admin.publisher.clock().now();
     let placement = |id: PlacementId| {
@@ -101,7 +102,7 @@ pub(super) async fn show(State(admin): Shared) -> Json<Health> {
     }
     let gates = admin.process.gates();
     let silent_since = admin.publisher.uplink().silent_since();
-    Json(Health {
+    let health = Health {
         version: snapshot.version.about.version,
         ready: gates.iter().all(|gate| gate.open),
         gates,
@@ -112,5 +113,6 @@ pub(super) async fn show(State(admin): Shared) -> Json<Health> {
         },
         counts,
         placements,
-    })
+    };
+    tagged(&snapshot, health)
 }

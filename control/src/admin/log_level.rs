@@ -15,6 +15,7 @@ use super::extract::Body;
 use super::kinds::{Looking, problems};
 use super::orders::carry_out;
 use super::problem::Problem;
+use super::reading::{Fields, REASON, SPAN};
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::What;
@@ -50,6 +51,11 @@ pub(super) struct Wanted {
     #[serde(default = "usual")]
     #[schema(value_type = described::Span)]
     expires_in: Span,
+}
+
+impl Fields for Wanted {
+    const FIELDS: &'static [(&'static str, &'static str)] =
+        &[("level", "one of error, warn, info, debug and trace"), ("reason", REASON), ("expires_in", SPAN)];
 }
 
 const fn usual() -> Span {
@@ -89,7 +95,7 @@ pub(super) async fn set(
 ) -> Result<Response, Problem> {
     caller.may(Action::LogLevel)?;
     let Wanted { level, reason, expires_in } = body.read(example)?;
-    let reason = sound_reason(&reason)?;
+    let reason = sound_reason(&reason, example)?;
     if expires_in == Span::ZERO || expires_in > MAX_LEVEL {
         let detail = "a level holds for longer than nothing and at most a day";
         return Err(Problem::field("bad-value", "expires_in", detail, example()));

@@ -9,7 +9,7 @@
 //! GET   /v1/explain               ?ip= &method= &host= &path=, or ?decision=, or ?request=
 //! GET   /v1/overrides             all that operators have overridden
 //! GET   /v1/tables                the published versions
-//! POST  /v1/tables                ?reason=   publish the TOML in the body
+//! POST  /v1/tables                ?reason= &source=   publish the TOML in the body
 //! GET   /v1/tables/{version}      one of them, as it was written
 //! GET   /v1/tables/{version}/diff ?against=  what has changed since the one before, or another
 //! POST  /v1/tables/{version}/rollback   ?reason=   publish it again, as a new version
@@ -60,6 +60,7 @@ mod extract;
 mod gate;
 mod geo;
 mod health;
+mod in_force;
 mod kinds;
 mod log_level;
 mod openapi;
@@ -70,6 +71,7 @@ mod pages;
 mod placements;
 mod pools;
 mod problem;
+mod reading;
 mod regions;
 mod routes;
 mod tables;

@@ -94,8 +94,12 @@ pub(super) async fn carry_out(
     let may_be_watched =
         matches!(what, What::Publish { .. } | What::Rollback { .. } | What::Override(_) | What::Drill(_));
     if conditions.watch.is_some() && !may_be_watched {
-        let (detail, example) = ("this change cannot be watched", serde_json::json!("?reason=enough"));
-        return Err(Problem::field("bad-watch", "watch", detail, example));
+        let (detail, example) = ("this change cannot be watched", "?dry_run=1");
+        return Err(Problem::field("bad-watch", "watch", detail, example.into()));
+    }
+    if conditions.source.is_some() && !matches!(what, What::Publish { .. }) {
+        let (detail, example) = ("only a table that is published has a source", "?dry_run=1");
+        return Err(Problem::field("bad-query", "source", detail, example.into()));
     }
     let key = conditions.key.map(|key| {
         // Which drill it ends is not said by the caller, and is not known any more when the order comes again.
@@ -212,9 +216,12 @@ fn problem(admin: &Admin, refused: Refused) -> Problem {
         Refused::Patch(refused @ (PatchRefused::TooMany | PatchRefused::TooLong)) => {
             Problem::new(StatusCode::CONFLICT, "too-many-overrides", refused.to_string())
         }
-        Refused::Drill(refused) => {
-            Problem::field("bad-drill", refused.field(), refused.to_string(), super::drill::example())
-        }
+        Refused::Drill(refused) => Problem::field(
+            "bad-drill",
+            refused.field(),
+            refused.to_string(),
+            super::drill::example_here(admin),
+        ),
         Refused::NoDrill => Problem::new(StatusCode::CONFLICT, "no-drill", "no such drill runs"),
         Refused::Drilled(region) => {
             let detail = format!("a drill of {region:?} runs; there is one at a time");

@@ -1,6 +1,5 @@
 //! `/v1/origins`: every origin, what this edge sees of it, and which layer decides whether it is used.
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use steer::Moment;
@@ -9,9 +8,11 @@ use steer::spec::Name;
 use utoipa::ToSchema;
 
 use super::extract::{Asked, Queried};
+use super::in_force::{Tagged, tagged};
 use super::kinds::problems;
 use super::pages::Paged;
 use super::problem::Problem;
+use super::reading::Fields;
 use super::{Shared, overrides, pools};
 use crate::layers::{self, LastError, Layer};
 use crate::overlay::Target;
@@ -80,6 +81,15 @@ pub(super) struct Wanted {
     limit: Option<usize>,
 }
 
+impl Fields for Wanted {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("pool", "the name of a pool"),
+        ("region", "the name of a region"),
+        ("after", "the next of the part before"),
+        ("limit", "a whole number from 1 to 1000"),
+    ];
+}
+
 impl Queried for Wanted {
     const EXAMPLE: &'static str = "?pool=app&region=eu-west&limit=100";
 }
@@ -91,11 +101,12 @@ problems!(
 
 /// The origins, a part at a time
 #[utoipa::path(get, path = "/v1/origins", tag = "origins", operation_id = "listOrigins", params(Wanted),
-    responses((status = 200, description = "A part of the origins.", body = Origins), Listing))]
+    responses((status = 200, description = "A part of the origins.", body = Origins,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Listing))]
 pub(super) async fn list(
     State(admin): Shared,
     Asked(wanted): Asked<Wanted>,
-) -> Result<Json<Origins>, Problem> {
+) -> Result<Tagged<Origins>, Problem> {
     let Wanted { pool, region, after, limit } = wanted;
     for (field, name) in [("pool", &pool), ("region", &region)] {
         let is_no_name = |name: &String| !Name::from(name.as_str()).is_valid();
@@ -126,12 +137,13 @@ pub(super) async fn list(
     let part = Paged { after, limit }.part(found.len(), name)?;
     let now = admin.publisher.clock().now();
     let ids = found[part.range].iter().filter_map(|index| OriginId::new(*index));
-    Ok(Json(Origins {
+    let origins = Origins {
         version: snapshot.version.about.version,
         total: found.len(),
         origins: ids.map(|id| origin(&snapshot, id, now)).collect(),
         next: part.next,
-    }))
+    };
+    Ok(tagged(&snapshot, origins))
 }
 
 /// An origin as this edge sees it.

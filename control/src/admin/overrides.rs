@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,9 +13,11 @@ use utoipa::ToSchema;
 
 use super::conditions::Conditions;
 use super::extract::Body;
+use super::in_force::{Tagged, tagged};
 use super::kinds::{Looking, problems};
 use super::orders::{Outcome, carry_out};
 use super::problem::Problem;
+use super::reading::{Fields, REASON, SPAN};
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Made, What};
@@ -52,6 +53,17 @@ pub(super) struct Patch {
     #[serde(default)]
     #[schema(value_type = Option<described::Span>)]
     expires_in: Option<Span>,
+}
+
+impl Fields for Patch {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("weight", "a whole number from 0 to 100, or null to end the override"),
+        ("state", "one of active, standby, drain and off, or null to end the override"),
+        ("health", "up or down, or null to end the override"),
+        ("over", SPAN),
+        ("reason", REASON),
+        ("expires_in", SPAN),
+    ];
 }
 
 /// Tells `null` (end the override) from a key that is not there (leave it).
@@ -125,11 +137,12 @@ problems!(
 
 /// All that operators have overridden
 #[utoipa::path(get, path = "/v1/overrides", tag = "overrides", operation_id = "listOverrides",
-    responses((status = 200, description = "All of them.", body = OverrideList), Looking))]
-pub(super) async fn list(State(admin): Shared) -> Json<OverrideList> {
+    responses((status = 200, description = "All of them.", body = OverrideList,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Looking))]
+pub(super) async fn list(State(admin): Shared) -> Tagged<OverrideList> {
     let snapshot = admin.publisher.snapshot();
     let overrides = snapshot.overlay.list(snapshot.table());
-    Json(OverrideList { overlay: snapshot.overlay.number, overrides })
+    tagged(&snapshot, OverrideList { overlay: snapshot.overlay.number, overrides })
 }
 
 /// Names what there is instead.

@@ -7,6 +7,7 @@ use utoipa::IntoParams;
 
 use super::extract::Queried;
 use super::problem::Problem;
+use super::reading::Fields;
 
 /// What is told at once, unless somebody says how much.
 const USUAL: usize = 100;
@@ -26,8 +27,13 @@ pub(super) struct Paged {
     pub(super) limit: Option<usize>,
 }
 
+impl Fields for Paged {
+    const FIELDS: &'static [(&'static str, &'static str)] =
+        &[("after", "the next of the part before"), ("limit", "a whole number from 1 to 1000")];
+}
+
 impl Queried for Paged {
-    const EXAMPLE: &'static str = "?after=app&limit=100";
+    const EXAMPLE: &'static str = "?limit=100";
 }
 
 /// A part of a list.

@@ -1,6 +1,5 @@
 //! `/v1/pools`: the applications, and what is there to answer for each.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::Shared;
 use super::extract::{Asked, At};
+use super::in_force::{Tagged, tagged};
 use super::kinds::problems;
 use super::pages::Paged;
 use super::problem::Problem;
@@ -92,28 +92,34 @@ problems!(
 
 /// The pools, a part at a time
 #[utoipa::path(get, path = "/v1/pools", tag = "pools", operation_id = "listPools", params(Paged),
-    responses((status = 200, description = "A part of the pools.", body = Pools), Listing))]
-pub(super) async fn list(State(admin): Shared, Asked(wanted): Asked<Paged>) -> Result<Json<Pools>, Problem> {
+    responses((status = 200, description = "A part of the pools.", body = Pools,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Listing))]
+pub(super) async fn list(
+    State(admin): Shared,
+    Asked(wanted): Asked<Paged>,
+) -> Result<Tagged<Pools>, Problem> {
     let snapshot = admin.publisher.snapshot();
     let table = snapshot.table();
     let part = wanted.part(table.pools.len(), |index| table.pools[index].name.clone())?;
     let routes = routes(&snapshot);
     let pools = part.range.map(|index| summary(&snapshot, index, &routes)).collect();
-    Ok(Json(Pools { version: snapshot.version.about.version, pools, next: part.next }))
+    let pools = Pools { version: snapshot.version.about.version, pools, next: part.next };
+    Ok(tagged(&snapshot, pools))
 }
 
 /// One pool, with its placements in their layers
 #[utoipa::path(get, path = "/v1/pools/{pool}", tag = "pools", operation_id = "showPool",
     params(("pool" = inline(described::Name), Path, description = "The pool's name.")),
-    responses((status = 200, description = "The pool.", body = Pool), Showing))]
-pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<Json<Pool>, Problem> {
+    responses((status = 200, description = "The pool.", body = Pool,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Showing))]
+pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<Tagged<Pool>, Problem> {
     let snapshot = admin.publisher.snapshot();
     let table = snapshot.table();
     let index = named(table, &name)?;
     let now = admin.publisher.clock().now();
     let pool = &table.pools[index];
     let placements = pool.placements.clone().filter_map(PlacementId::new);
-    Ok(Json(Pool {
+    let shown = Pool {
         summary: summary(&snapshot, index, &routes(&snapshot)),
         probe: Probe {
             kind: pool.probe.kind,
@@ -123,7 +129,8 @@ pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<J
             interval: pool.probe.interval,
         },
         placements: placements.map(|id| layers::of_placement(&snapshot, id, now)).collect(),
-    }))
+    };
+    Ok(tagged(&snapshot, shown))
 }
 
 /// The place of the pool of this name.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use steer::Moment;
 use steer::geo::Place;
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::answers::{Answer, InLayers};
 use super::conditions::Conditions;
 use super::extract::{At, Body};
+use super::in_force::{Tagged, Under, tagged};
 use super::kinds::{Looking, problems};
 use super::overrides::{self, Overriding, Patch, Shown};
 use super::problem::Problem;
@@ -117,6 +118,8 @@ pub struct ObservedOrigin {
     pub last_error: Option<LastError>,
 }
 
+/// One, as it is shown.
+type One = Under<Region>;
 /// What a change here is answered with.
 type Changed = Answer<InLayers<Region>>;
 
@@ -127,37 +130,41 @@ problems!(
 
 /// Every region: configured, overridden, observed, and its predicted share
 #[utoipa::path(get, path = "/v1/regions", tag = "regions", operation_id = "listRegions",
-    responses((status = 200, description = "Every region.", body = Regions), Looking))]
-pub(super) async fn list(State(admin): Shared) -> Json<Regions> {
+    responses((status = 200, description = "Every region.", body = Regions,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Looking))]
+pub(super) async fn list(State(admin): Shared) -> Tagged<Regions> {
     let snapshot = admin.publisher.snapshot();
     let shares = admin.samples.predict(&snapshot);
     let now = admin.publisher.clock().now();
     let ids = (0..snapshot.table().regions.len()).filter_map(RegionId::new);
-    Json(Regions {
+    let regions = Regions {
         version: snapshot.version.about.version,
         overlay: snapshot.overlay.number,
         ranking: snapshot.ranking.number,
         predicted_from: shares.basis,
         regions: ids.map(|id| region(&snapshot, id, Some(&shares), now)).collect(),
-    })
+    };
+    tagged(&snapshot, regions)
 }
 
 /// One region
 #[utoipa::path(get, path = "/v1/regions/{region}", tag = "regions", operation_id = "showRegion",
     params(("region" = inline(described::Name), Path, description = "The region's name.")),
-    responses((status = 200, description = "The region.", body = Region), Showing))]
-pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<Json<Region>, Problem> {
-    one(&admin, &name, true).map(Json)
+    responses((status = 200, description = "The region.", body = inline(One),
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Showing))]
+pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<Tagged<One>, Problem> {
+    let snapshot = admin.publisher.snapshot();
+    let region = one(&admin, &snapshot, &name, true)?;
+    Ok(tagged(&snapshot, Under::of(&snapshot, region)))
 }
 
-fn one(admin: &Admin, name: &str, with_share: bool) -> Result<Region, Problem> {
-    let snapshot = admin.publisher.snapshot();
+fn one(admin: &Admin, snapshot: &Snapshot, name: &str, with_share: bool) -> Result<Region, Problem> {
     let id = snapshot
         .table()
         .region_named(name)
         .ok_or_else(|| overrides::unknown(admin, &Target::Region(name.to_owned())))?;
-    let shares = with_share.then(|| admin.samples.predict(&snapshot));
-    Ok(region(&snapshot, id, shares.as_ref(), admin.publisher.clock().now()))
+    let shares = with_share.then(|| admin.samples.predict(snapshot));
+    Ok(region(snapshot, id, shares.as_ref(), admin.publisher.clock().now()))
 }
 
 /// Overrides weight, state or health of a region
@@ -177,7 +184,7 @@ pub(super) async fn patch(
     let target = Target::Region(name.clone());
     let with_share = conditions.shares;
     let outcome = overrides::patch(&admin, &caller, target, conditions, &body).await?;
-    outcome.answer(|done| Shown::of(done, one(&admin, &name, with_share)))
+    outcome.answer(|done| Shown::of(done, one(&admin, &admin.publisher.snapshot(), &name, with_share)))
 }
 
 fn region(snapshot: &Snapshot, id: RegionId, shares: Option<&Shares>, now: Moment) -> Region {

@@ -1,6 +1,5 @@
 //! `/v1/routes`: which requests lead where. There may be ten thousand, so they are told a part at a time.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::Shared;
 use super::extract::{Asked, At};
+use super::in_force::{Tagged, tagged};
 use super::kinds::problems;
 use super::pages::Paged;
 use super::problem::Problem;
@@ -142,24 +142,30 @@ problems!(
 
 /// The routes, a part at a time
 #[utoipa::path(get, path = "/v1/routes", tag = "routes", operation_id = "listRoutes", params(Paged),
-    responses((status = 200, description = "A part of the routes.", body = Routes), Listing))]
-pub(super) async fn list(State(admin): Shared, Asked(wanted): Asked<Paged>) -> Result<Json<Routes>, Problem> {
+    responses((status = 200, description = "A part of the routes.", body = Routes,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Listing))]
+pub(super) async fn list(
+    State(admin): Shared,
+    Asked(wanted): Asked<Paged>,
+) -> Result<Tagged<Routes>, Problem> {
     let snapshot = admin.publisher.snapshot();
     let table = snapshot.table();
     let part = wanted.part(table.routes.len(), |index| table.routes[index].name.clone())?;
-    Ok(Json(Routes {
+    let routes = Routes {
         version: snapshot.version.about.version,
         total: table.routes.len(),
         routes: table.routes[part.range].iter().map(|route| summary(table, route)).collect(),
         next: part.next,
-    }))
+    };
+    Ok(tagged(&snapshot, routes))
 }
 
 /// One route, and where it may go
 #[utoipa::path(get, path = "/v1/routes/{route}", tag = "routes", operation_id = "showRoute",
     params(("route" = inline(described::Name), Path, description = "The route's name.")),
-    responses((status = 200, description = "The route.", body = Route), Showing))]
-pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<Json<Route>, Problem> {
+    responses((status = 200, description = "The route.", body = Route,
+        headers(("ETag" = String, description = "What is in force, as If-Match takes it."))), Showing))]
+pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<Tagged<Route>, Problem> {
     let snapshot = admin.publisher.snapshot();
     let table = snapshot.table();
     let route = table.routes.iter().find(|route| route.name == name).ok_or_else(|| {
@@ -173,7 +179,7 @@ pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<J
     let excluded = lane.iter().flat_map(|lane| &lane.excluded);
     let fields = route.conditions.headers.iter().map(|condition| carries("header", condition));
     let parameters = route.conditions.query.iter().map(|condition| carries("query", condition));
-    Ok(Json(Route {
+    let shown = Route {
         summary: summary(table, route),
         methods: route.conditions.methods.clone(),
         conditions: fields.chain(parameters).collect(),
@@ -181,7 +187,8 @@ pub(super) async fn show(State(admin): Shared, At(name): At<String>) -> Result<J
         on_all_down: lane.map(|lane| lane.on_all_down),
         placements: candidates.map(|it| layers::of_placement(&snapshot, it.placement, now)).collect(),
         excluded: excluded.map(|(placement, why)| excluded_there(table, *placement, *why)).collect(),
-    }))
+    };
+    Ok(tagged(&snapshot, shown))
 }
 
 fn summary(table: &Table, route: &Compiled) -> RouteSummary {

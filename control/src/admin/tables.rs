@@ -17,6 +17,7 @@ use super::extract::{Asked, At, Body, Queried};
 use super::kinds::{Looking, problems};
 use super::orders::{Outcome, carry_out, tag};
 use super::problem::Problem;
+use super::reading::Fields;
 use super::{Admin, Shared};
 use crate::access::{Action, Caller};
 use crate::changes::{Done, Made, Seen, What};
@@ -96,8 +97,12 @@ pub(super) struct Against {
     against: Option<String>,
 }
 
+impl Fields for Against {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[("against", "a version's number")];
+}
+
 impl Queried for Against {
-    const EXAMPLE: &'static str = "?against=11";
+    const EXAMPLE: &'static str = "?against=1";
 }
 
 /// What has changed from another version, the one before if none is named, to this one
@@ -126,7 +131,13 @@ pub(super) async fn diff(
 }
 
 /// Publishes a table; it is in force when this is answered
-#[utoipa::path(post, path = "/v1/tables", tag = "tables", operation_id = "publishTable", params(Reason, Conditions),
+#[utoipa::path(post, path = "/v1/tables", tag = "tables", operation_id = "publishTable",
+    params(
+        Reason,
+        ("source" = Option<String>, Query, min_length = 1, max_length = 200, example = "table.toml",
+            description = "What it was read from: mistakes, versions and the audit name it. `request body` unless it says otherwise."),
+        Conditions
+    ),
     request_body(description = "The table, in TOML.", content((String = "application/toml"), (String = "text/plain"))),
     responses((status = 200, description = "It is in force; or what it would do.", body = inline(Changed)), Publishing))]
 pub(super) async fn publish(
@@ -140,7 +151,8 @@ pub(super) async fn publish(
         let example = serde_json::json!("[[regions]]");
         Problem::field("bad-body", "body", format!("it is not UTF-8: {error}"), example)
     })?;
-    let what = What::Publish { text, source: "request body".to_owned(), is_file: false };
+    let source = conditions.source.clone().unwrap_or_else(|| "request body".to_owned());
+    let what = What::Publish { text, source, is_file: false };
     let outcome = carry_out(&admin, &caller, Some(Action::Publish), conditions, (what, reason)).await?;
     published(outcome)
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::Shared;
 use super::conditions::{Reason, refuse_fields, sound_reason};
-use super::extract::{Asked, At};
+use super::extract::{Asked, At, Queried as _};
 use super::kinds::{Looking, problems};
 use super::problem::Problem;
 use crate::access::{Action, Caller};
@@ -54,7 +54,7 @@ pub(super) async fn end(
     headers: HeaderMap,
 ) -> Result<Json<Trial>, Problem> {
     refuse_fields(&headers, "DELETE /v1/watches/7?reason=seen%20enough")?;
-    let reason = sound_reason(&reason)?;
+    let reason = sound_reason(&reason, || Reason::EXAMPLE.into())?;
     let (running, ended) = admin.trials.list();
     let named = running.into_iter().chain(ended).find(|trial| trial.number.to_string() == number);
     let trial = named.ok_or_else(|| unknown(&number))?;

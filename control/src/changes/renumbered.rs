@@ -69,7 +69,9 @@ impl Renumbered {
             | Recorded::Override { .. }
             | Recorded::Drill { .. }
             | Recorded::DrillEnd { .. }
-            | Recorded::LogLevel { .. } => {}
+            | Recorded::LogLevel { .. }
+            | Recorded::Tokens { .. }
+            | Recorded::SetAside { .. } => {}
         }
     }
 

@@ -208,7 +208,7 @@ fn a_placement_is_overridden_apart_from_its_region() {
     let id = steer::ids::PlacementId::new(0).unwrap();
     let shown = layers::of_placement(&publisher.snapshot(), id, publisher.clock().now());
     assert_eq!((shown.observed.health.as_str(), shown.effective.health.as_str()), ("unknown", "down"));
-    assert_eq!((shown.effective.health_by, shown.effective.is_usable), (Layer::Override, false));
+    assert_eq!((shown.effective.health_by, shown.effective.is_usable), (Layer::PlacementOverride, false));
     publisher.patch(forced(placement("eu"), None)).unwrap();
     publisher.patch(patch("eu", Some(Some(40)), Some(Some(State::Standby)), None)).unwrap();
     let shown = layers::of_placement(&publisher.snapshot(), id, publisher.clock().now());
@@ -253,7 +253,7 @@ fn a_ramp_goes_on_by_itself_and_a_preview_sees_its_end() {
     let id = steer::ids::PlacementId::new(0).unwrap();
     assert_eq!(publisher.snapshot().effective.of_placement(id).state, State::Drain);
     let shown = layers::of_region(&publisher.snapshot(), steer::ids::RegionId::new(0).unwrap());
-    assert_eq!((shown.state, shown.state_by, shown.weight), (State::Drain, Layer::Override, 100));
+    assert_eq!((shown.state, shown.state_by, shown.weight), (State::Drain, Layer::RegionOverride, 100));
 }
 
 #[test]

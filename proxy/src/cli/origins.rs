@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use control::admin::{Layer, Origin, Origins};
+use control::admin::{Origin, Origins};
 
 use super::ago::{ago, last_error};
 use super::look::{LookArgs, look};
@@ -57,11 +57,9 @@ fn list(Origins { version, total, origins, next }: &Origins) -> String {
 fn row(origin: &Origin) -> Vec<String> {
     let nothing = || "-".to_owned();
     // What an operator says counts for the placement. Which of its origins is taken still goes by what is seen.
-    let placement = match origin.health_by {
-        Layer::Override | Layer::RegionOverride => {
-            format!("; its placement: forced ({})", origin.health_by.as_str())
-        }
-        Layer::Table | Layer::RegionTable | Layer::Observed => String::new(),
+    let placement = match origin.health_by.is_override() {
+        true => format!("; its placement: forced ({})", origin.health_by.as_str()),
+        false => String::new(),
     };
     vec![
         origin.address.clone(),

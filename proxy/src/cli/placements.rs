@@ -36,8 +36,8 @@ fn row(placement: &Placement) -> Vec<String> {
 /// A value with the layer that decided it, unless that is the usual one.
 fn by(value: &str, layer: Layer) -> String {
     match layer {
-        Layer::Table | Layer::Observed => value.to_owned(),
-        Layer::Override | Layer::RegionOverride | Layer::RegionTable => {
+        Layer::PlacementTable | Layer::Observed => value.to_owned(),
+        Layer::PlacementOverride | Layer::RegionOverride | Layer::RegionTable => {
             format!("{value} ({})", layer.as_str())
         }
     }

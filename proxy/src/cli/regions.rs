@@ -124,8 +124,5 @@ fn forced<'a>(region: &'a Region, pool: &str) -> Option<&'a str> {
 }
 
 fn marked(text: &str, by: Layer) -> String {
-    match by {
-        Layer::Table | Layer::RegionTable | Layer::Observed => text.to_owned(),
-        Layer::Override | Layer::RegionOverride => format!("{text} *"),
-    }
+    if by.is_override() { format!("{text} *") } else { text.to_owned() }
 }

@@ -1,9 +1,11 @@
 //! `nearside tables`.
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use control::admin::{Carried, Fate, Tables};
+use control::reason::{is_obeyed, source_problem};
 use control::version::About;
 use http::Method;
 use serde_json::json;
@@ -33,7 +35,8 @@ pub(super) fn tables(args: &TablesArgs) -> ExitCode {
         }
         Some(TablesCommand::Publish { file, reason, watch, conditions, admin }) => match fs::read(file) {
             Ok(text) => {
-                publish(&format!("/v1/tables?reason={}", quoted(reason)), text, watch, conditions, admin)
+                let path = format!("/v1/tables?reason={}{}", quoted(reason), source(file));
+                publish(&path, text, watch, conditions, admin)
             }
             Err(error) => {
                 complain(&format!("{}: cannot be read: {error}", file.display()));
@@ -74,6 +77,15 @@ fn text(version: u64, path: &str, name: &str, args: &AdminArgs) -> ExitCode {
         (Err(failure), _) => return failure.report(),
     }
     ExitCode::SUCCESS
+}
+
+/// The file's name as the edge is told it, without what no name may have there. Its folder says nothing to whoever reads it there.
+fn source(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().replace(is_obeyed, "");
+    match source_problem(&name) {
+        Some(_) => String::new(),
+        None => format!("&source={}", quoted(&name)),
+    }
 }
 
 fn publish(
