@@ -144,3 +144,19 @@ async fn an_override_of_what_the_table_has_lost_can_be_ended() {
     assert_eq!((status, &ended["target"]["region"]), (200, &"far".into()), "{ended}");
     assert_eq!(edge.admin.json(Method::PATCH, "/v1/regions/far", end).await.0, 404);
 }
+
+#[tokio::test]
+async fn a_rollback_just_after_a_publish_was_previewed_by_made_up_clients() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let edge = builder.start().await;
+    let mut client = Client::connect(edge.address()).await;
+    for _ in 0..60 {
+        client.ask(Method::GET, "/", &[("x-forwarded-for", "81.2.69.142")], "").await;
+    }
+    let (status, published) = edge.admin.publish(&format!("{table}# another\n")).await;
+    assert_eq!(status, 200, "{published}");
+    let path = "/v1/tables/1/rollback?reason=test&dry_run=1";
+    let (_, told) = edge.admin.json(Method::POST, path, "").await;
+    let known = &told["predicted_from"]["former_requests"];
+    assert_eq!((&known["requests"], &known["under_this_table"]), (&60.into(), &0.into()), "{told}");
+}

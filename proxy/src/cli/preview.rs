@@ -21,8 +21,14 @@ pub(super) fn told(told: &Told, force: Option<Seen>, width: Option<u16>) -> Stri
         false => columns_within(width, &["REGION", "SHARE NOW", "THEN", "CHANGE"], rows) + "\n\n",
     };
     let others = match (moved.len(), kept.len()) {
+        (0, _) if effect.predicted_from.is_thin() => {
+            "Too little is known to say whether a region's share changes.".to_owned()
+        }
         (0, _) => "No region's share changes.".to_owned(),
         (_, 0) => String::new(),
+        _ if effect.predicted_from.is_thin() => {
+            "Too little is known to say that the others keep theirs.".to_owned()
+        }
         (_, 1) => "One other region keeps its share.".to_owned(),
         (_, count) => format!("{count} other regions keep their shares."),
     };
@@ -49,7 +55,10 @@ pub(super) fn basis(basis: Basis) -> String {
     match basis {
         Basis::RecentRequests(count) => format!("{count} recent requests"),
         Basis::ClientsAtThisPop(count) => {
-            format!("{count} made-up clients at this PoP, as nobody has asked under this table yet")
+            format!("{count} made-up clients at this PoP, as nobody has asked for its routes yet")
+        }
+        Basis::FormerRequests { requests, under_this_table, since } => {
+            format!("{requests} requests since {since:.0}, {under_this_table} of them under this table")
         }
     }
 }
@@ -121,5 +130,28 @@ mod tests {
         );
         let text = told(&change, Some(Seen::table(3)), None);
         assert!(text.contains("overruled: route all (pool app)") && !text.contains("--force"), "{text}");
+    }
+
+    #[test]
+    fn two_requests_do_not_say_that_no_share_changes() {
+        let kept = [("eu", Some(1.0), Some(1.0)), ("us", Some(0.0), Some(0.0))];
+        let mut change = effect(&kept, Vec::new());
+        for (known, says) in [
+            (Basis::RecentRequests(50), "No region's share changes. "),
+            (Basis::RecentRequests(2), "Too little is known to say whether a region's share changes. "),
+            (Basis::ClientsAtThisPop(1000), "Too little is known to say whether a region's share changes. "),
+        ] {
+            change.effect.predicted_from = known;
+            let text = told(&change, None, None);
+            assert!(text.starts_with(says), "{known:?}: {text}");
+        }
+        let moved = [("eu", Some(1.0), Some(0.5)), ("us", Some(0.0), Some(0.5)), ("ap", None, None)];
+        change = effect(&moved, Vec::new());
+        let since = "2026-03-01T03:00:00.7Z".parse().unwrap();
+        change.effect.predicted_from = Basis::FormerRequests { requests: 49, under_this_table: 2, since };
+        let text = told(&change, None, None);
+        let says = "Too little is known to say that the others keep theirs. Shares at the end of every ramp, predicted from 49 \
+                    requests since 2026-03-01T03:00:00Z, 2 of them under this table.";
+        assert!(text.ends_with(says), "{text}");
     }
 }
