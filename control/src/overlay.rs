@@ -235,6 +235,14 @@ impl Overlay {
         ended
     }
 
+    /// When values expire, as moments and as times, and of what; in no order.
+    pub(crate) fn expiries(&self) -> impl Iterator<Item = (Moment, Timestamp, Target)> {
+        self.changes().flat_map(|Change { target, overrides }| {
+            let expiries: Vec<_> = overrides.expiries().collect();
+            expiries.into_iter().map(move |(moment, at)| (moment, at, target.clone()))
+        })
+    }
+
     /// When an override expires or a weight moves on by itself, after `now`.
     pub(crate) fn next(&self, now: Moment) -> Option<Moment> {
         self.values().filter_map(|overrides| overrides.next(now, STEP_PAUSE)).min()

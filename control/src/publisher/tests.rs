@@ -234,7 +234,7 @@ fn a_ramp_goes_on_by_itself_and_a_preview_sees_its_end() {
     publisher.patch(drain).unwrap();
     let (_, after) = preview(&publisher, patch("us", Some(Some(0)), None, None));
     let found = effect::refused(&publisher.snapshot(), &after);
-    let Violation::NothingUsable { routes, .. } = &found[0] else { panic!("{found:?}") };
+    let Violation::NothingUsable { routes, .. } = &found[0].violation else { panic!("{found:?}") };
     assert_eq!(*routes, ["all"], "eu will be drained by then");
 
     let keys = 0..200u64;

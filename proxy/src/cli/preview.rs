@@ -80,7 +80,8 @@ fn difference(share: &ShareChange) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use control::effect::Effect;
+    use control::effect::{Effect, Expiry, TakenAway};
+    use control::overlay::Target;
     use steer::guard::Violation;
 
     fn effect(shares: &[(&str, Option<f64>, Option<f64>)], violations: Vec<Violation>) -> Told {
@@ -89,9 +90,23 @@ mod tests {
             before: *before,
             after: *after,
         });
-        let effect =
-            Effect { predicted_from: Basis::RecentRequests(812), shares: shares.collect(), violations };
+        let violations = violations.into_iter().map(|violation| TakenAway { violation, once: None });
+        let effect = Effect {
+            predicted_from: Basis::RecentRequests(812),
+            shares: shares.collect(),
+            violations: violations.collect(),
+        };
         Told { dry_run: true, version: 3, overlay: 7, effect }
+    }
+
+    fn halved() -> Violation {
+        Violation::MoreThanHalf {
+            pool: "app".to_owned(),
+            routes: vec!["all".to_owned()],
+            more_routes: 0,
+            before: 200.0,
+            after: 50.0,
+        }
     }
 
     #[test]
@@ -115,14 +130,7 @@ mod tests {
 
     #[test]
     fn a_guard_says_how_it_is_overruled() {
-        let halved = Violation::MoreThanHalf {
-            pool: "app".to_owned(),
-            routes: vec!["all".to_owned()],
-            more_routes: 0,
-            before: 200.0,
-            after: 50.0,
-        };
-        let change = effect(&[("eu", Some(1.0), Some(0.0))], vec![halved]);
+        let change = effect(&[("eu", Some(1.0), Some(0.0))], vec![halved()]);
         let text = told(&change, None, None);
         assert!(
             text.contains("A guard refuses it: route all (pool app)") && text.ends_with("--force 3.7"),
@@ -153,5 +161,19 @@ mod tests {
         let says = "Too little is known to say that the others keep theirs. Shares at the end of every ramp, predicted from 49 \
                     requests since 2026-03-01T03:00:00Z, 2 of them under this table.";
         assert!(text.ends_with(says), "{text}");
+    }
+
+    #[test]
+    fn what_comes_with_an_expiry_is_told_with_it() {
+        let mut change = effect(&[("eu", Some(1.0), Some(0.0))], vec![halved()]);
+        let at = "2026-03-01T03:00:08Z".parse().unwrap();
+        let overrides = vec![Target::Region("us".to_owned())];
+        change.effect.violations[0].once = Some(Expiry { overrides, more_overrides: 0, at });
+        let text = told(&change, None, None);
+        for says in [
+            "A guard refuses it: once the override of us expires (at 2026-03-01T03:00:08Z), route all (pool app)",
+        ] {
+            assert!(text.contains(says), "{text}");
+        }
     }
 }
