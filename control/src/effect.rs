@@ -33,6 +33,10 @@ pub struct Effect {
     pub shares: Vec<ShareChange>,
     /// What a guard refuses unless it is forced.
     pub violations: Vec<TakenAway>,
+    /// What counts once what is set here has expired, where it takes the place of what would have lasted longer; in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub afterwards: Vec<String>,
 }
 
 /// Something that a change would take away, and when.
@@ -91,6 +95,7 @@ pub fn preview(before: &Snapshot, after: &Snapshot, samples: &Samples) -> Effect
         predicted_from,
         shares: shares.collect(),
         violations: refused(before, after),
+        afterwards: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Left out: keeping them across a restart. [`Saved`] and [`Change`] are what can be kept; [`Overlay::restore`] takes it back.
 
+mod afterwards;
 mod overrides;
 mod patch;
 #[cfg(test)]

@@ -197,3 +197,20 @@ async fn a_rollback_just_after_a_publish_was_previewed_by_made_up_clients() {
     let known = &told["predicted_from"]["former_requests"];
     assert_eq!((&known["requests"], &known["under_this_table"]), (&60.into(), &0.into()), "{told}");
 }
+
+#[tokio::test]
+async fn a_weight_for_a_while_ended_the_one_that_was_to_stay_unseen() {
+    let (_near, _far, builder, _) = near_and_far().await;
+    let edge = builder.start().await;
+    edge.admin.patch("near", &weight(80)).await;
+    let path = "/v1/regions/near?dry_run=1";
+    let (_, told) = edge.admin.json(Method::PATCH, path, &weight(85)).await;
+    assert!(told["afterwards"].is_null(), "{told}");
+    let passing = json!({"weight": 85, "expires_in": "1h", "reason": "test"}).to_string();
+    let (_, told) = edge.admin.json(Method::PATCH, path, &passing).await;
+    let says = told["afterwards"][0].as_str().unwrap();
+    assert!(
+        says.ends_with("the table's weight 100 counts: the weight 80 by local ends with this change"),
+        "{says}"
+    );
+}

@@ -39,6 +39,9 @@ pub(super) fn told(told: &Told, force: Option<Seen>, width: Option<u16>) -> Stri
         let told = format!("{says}: {violation}");
         text += &format!("\n{}", folded_within(width, &terminal::one_line(&told), 2));
     }
+    for note in &effect.afterwards {
+        text += &format!("\n{}", folded_within(width, &terminal::one_line(&format!("Note: {note}")), 2));
+    }
     if !effect.violations.is_empty() && force.is_none() {
         text += &format!("\nIf that is meant: --force {}", seen(told));
     }
@@ -95,6 +98,7 @@ mod tests {
             predicted_from: Basis::RecentRequests(812),
             shares: shares.collect(),
             violations: violations.collect(),
+            afterwards: Vec::new(),
         };
         Told { dry_run: true, version: 3, overlay: 7, effect }
     }
@@ -169,9 +173,11 @@ mod tests {
         let at = "2026-03-01T03:00:08Z".parse().unwrap();
         let overrides = vec![Target::Region("us".to_owned())];
         change.effect.violations[0].once = Some(Expiry { overrides, more_overrides: 0, at });
+        change.effect.afterwards = vec!["afterwards the table's weight 100 counts".to_owned()];
         let text = told(&change, None, None);
         for says in [
             "A guard refuses it: once the override of us expires (at 2026-03-01T03:00:08Z), route all (pool app)",
+            "\nNote: afterwards the table's weight 100 counts\n",
         ] {
             assert!(text.contains(says), "{text}");
         }
