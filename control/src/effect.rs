@@ -1,17 +1,28 @@
 //! What a change would do, told before it is made: where traffic would go, and what would be taken away.
 //!
-//! Both sides are looked at with every ramp at its end, so that a drain over five minutes is judged by what it comes to.
+//! Both sides are looked at with every ramp at its end, so that a drain over five minutes is judged by what it comes to. And they
+//! are looked at again as they will be each time that an override expires, on either side: a region that serves for an hour does
+//! not carry those whose own is drained for good, and a drain for an hour takes nothing away after it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use steer::Moment;
 use steer::effective::Effective;
 use steer::guard::{Side, Violation, violations, without_region};
 use utoipa::ToSchema;
 
 use crate::described;
+use crate::overlay::{Overlay, Target};
 use crate::share::{Basis, Samples};
 use crate::snapshot::Snapshot;
+
+/// Expiries that a change is judged at; the latest stands for those beyond.
+const MAX_EXPIRIES: usize = 32;
+/// Overrides that are named where they expire together; the others are counted.
+const NAMED: usize = 20;
 
 /// What a change would do.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
@@ -21,8 +32,35 @@ pub struct Effect {
     /// Every region that is on either side, by name.
     pub shares: Vec<ShareChange>,
     /// What a guard refuses unless it is forced.
-    #[schema(value_type = Vec<described::Violation>)]
-    pub violations: Vec<Violation>,
+    pub violations: Vec<TakenAway>,
+    /// What counts once what is set here has expired, where it takes the place of what would have lasted longer; in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub afterwards: Vec<String>,
+}
+
+/// Something that a change would take away, and when.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+pub struct TakenAway {
+    /// What.
+    #[serde(flatten)]
+    #[schema(value_type = described::Violation)]
+    pub violation: Violation,
+    /// What has to expire before; not there if it comes with the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Expiry, required = false)]
+    pub once: Option<Expiry>,
+}
+
+/// Overrides that expire together.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+pub struct Expiry {
+    /// What they apply to; the first twenty.
+    pub overrides: Vec<Target>,
+    /// How many more there are.
+    pub more_overrides: usize,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The predicted part of the traffic that a region gets, 0 to 1.
@@ -39,8 +77,8 @@ pub struct ShareChange {
 /// What it would do if `after` came after `before`.
 #[must_use]
 pub fn preview(before: &Snapshot, after: &Snapshot, samples: &Samples) -> Effect {
-    let (settled, come) = (at_the_end(before), at_the_end(after));
-    let (predicted_from, [was, is]) = samples.compare(before, &after.under(come.clone()));
+    let come = after.overlay.effective_at_the_end(after.table());
+    let (predicted_from, [was, is]) = samples.compare(before, &after.under(come));
     let names = |snapshot: &Snapshot| -> BTreeSet<String> {
         snapshot.table().regions.iter().map(|region| region.name.clone()).collect()
     };
@@ -56,27 +94,96 @@ pub fn preview(before: &Snapshot, after: &Snapshot, samples: &Samples) -> Effect
     Effect {
         predicted_from,
         shares: shares.collect(),
-        violations: violations(side(before, &settled), side(after, &come)),
+        violations: refused(before, after),
+        afterwards: Vec::new(),
     }
 }
 
-/// What a guard refuses of a change, and nothing else.
+/// What a guard refuses of a change, and nothing else: what it takes away at once, then what it does as overrides expire.
 #[must_use]
-pub fn refused(before: &Snapshot, after: &Snapshot) -> Vec<Violation> {
-    violations(side(before, &at_the_end(before)), side(after, &at_the_end(after)))
+pub fn refused(before: &Snapshot, after: &Snapshot) -> Vec<TakenAway> {
+    let (mut was, mut is) = (Overlay::clone(&before.overlay), Overlay::clone(&after.overlay));
+    let expiries = expiries(&was, &is).into_iter().map(Some);
+    let mut found: Vec<TakenAway> = Vec::new();
+    for expiry in std::iter::once(None).chain(expiries) {
+        if let Some((moment, _)) = &expiry {
+            was.expire(*moment);
+            is.expire(*moment);
+        }
+        let settled = was.effective_at_the_end(before.table());
+        let come = is.effective_at_the_end(after.table());
+        for violation in violations(side(before, &settled), side(after, &come)) {
+            // What is gone already is not taken away once more.
+            if !found.iter().any(|known| known.violation.is_like(&violation)) {
+                let once = expiry.as_ref().map(|(_, expiry)| expiry.clone());
+                found.push(TakenAway { violation, once });
+            }
+        }
+    }
+    found
 }
 
 /// What a region's death would take away: whether the others can carry what it carries. An unknown region takes nothing away.
 #[must_use]
-pub fn if_dead(snapshot: &Snapshot, region: &str) -> Vec<Violation> {
+pub fn if_dead(snapshot: &Snapshot, region: &str) -> Vec<TakenAway> {
     let region = snapshot.table().region_named(region);
-    region.map_or_else(Vec::new, |region| without_region(&snapshot.world(), region))
+    let violations = region.map_or_else(Vec::new, |region| without_region(&snapshot.world(), region));
+    violations.into_iter().map(|violation| TakenAway { violation, once: None }).collect()
 }
 
-fn at_the_end(snapshot: &Snapshot) -> Effective {
-    snapshot.overlay.effective_at_the_end(snapshot.table())
+/// The routes that had a usable region and have none since, as things stand; twenty of each kind at most.
+pub(crate) fn left_alone(before: &Snapshot, after: &Snapshot) -> Vec<String> {
+    let found = violations(side(before, &before.effective), side(after, &after.effective));
+    let alone = found.into_iter().filter_map(|violation| match violation {
+        Violation::NothingUsable { routes, .. } => Some(routes),
+        Violation::MoreThanHalf { .. } | Violation::NoRoom { .. } => None,
+    });
+    alone.flatten().collect()
+}
+
+/// The moments at which overrides of either side expire, soonest first.
+fn expiries(before: &Overlay, after: &Overlay) -> Vec<(Moment, Expiry)> {
+    let mut all: BTreeMap<Moment, (Timestamp, BTreeSet<Target>)> = BTreeMap::new();
+    for (moment, at, target) in before.expiries().chain(after.expiries()) {
+        all.entry(moment).or_insert_with(|| (at, BTreeSet::new())).1.insert(target);
+    }
+    while all.len() > MAX_EXPIRIES
+        && let (Some((last, (at, mut targets))), Some((_, (_, sooner)))) = (all.pop_last(), all.pop_last())
+    {
+        targets.extend(sooner);
+        all.insert(last, (at, targets));
+    }
+    let expiry = |(moment, (at, targets)): (Moment, (Timestamp, BTreeSet<Target>))| {
+        let more_overrides = targets.len().saturating_sub(NAMED);
+        (moment, Expiry { overrides: targets.into_iter().take(NAMED).collect(), more_overrides, at })
+    };
+    all.into_iter().map(expiry).collect()
 }
 
 fn side<'a>(snapshot: &'a Snapshot, effective: &'a Effective) -> Side<'a, crate::snapshot::Vitals> {
     Side { table: snapshot.table(), effective, signals: &snapshot.vitals }
 }
+
+impl fmt::Display for TakenAway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.once {
+            Some(expiry) => write!(f, "once {expiry}, {}", self.violation),
+            None => write!(f, "{}", self.violation),
+        }
+    }
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.overrides.iter().map(ToString::to_string).collect();
+        let names = names.join(", ");
+        match (self.overrides.len(), self.more_overrides) {
+            (1, 0) => write!(f, "the override of {names} expires (at {:.0})", self.at),
+            (_, 0) => write!(f, "the overrides of {names} expire (at {:.0})", self.at),
+            (_, more) => write!(f, "the overrides of {names} and {more} more expire (at {:.0})", self.at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

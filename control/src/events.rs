@@ -76,6 +76,10 @@ pub struct HealthEvent {
 pub struct EndedEvent {
     /// What it was.
     pub ended: Ended,
+    /// Routes that have no usable region since; twenty of each kind at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub left_alone: Vec<String>,
 }
 
 /// What ends by itself.
@@ -109,6 +113,14 @@ impl ChangeEvent {
             persisted: done.kept.is_some(),
             anchor: done.kept.map(|stamp| stamp.to_string()),
         }
+    }
+}
+
+impl EndedEvent {
+    /// The end of something that leaves no route alone.
+    #[must_use]
+    pub const fn of(ended: Ended) -> Self {
+        Self { ended, left_alone: Vec::new() }
     }
 }
 

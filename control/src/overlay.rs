@@ -6,6 +6,7 @@
 //!
 //! Left out: keeping them across a restart. [`Saved`] and [`Change`] are what can be kept; [`Overlay::restore`] takes it back.
 
+mod afterwards;
 mod overrides;
 mod patch;
 #[cfg(test)]
@@ -233,6 +234,14 @@ impl Overlay {
             self.apply(change);
         }
         ended
+    }
+
+    /// When values expire, as moments and as times, and of what; in no order.
+    pub(crate) fn expiries(&self) -> impl Iterator<Item = (Moment, Timestamp, Target)> {
+        self.changes().flat_map(|Change { target, overrides }| {
+            let expiries: Vec<_> = overrides.expiries().collect();
+            expiries.into_iter().map(move |(moment, at)| (moment, at, target.clone()))
+        })
     }
 
     /// When an override expires or a weight moves on by itself, after `now`.

@@ -2,13 +2,16 @@
 //!
 //! Weights say what a region keeps of what naturally arrives there; nobody can add that up in his head. Here the decisions
 //! of recent requests are taken again under the current snapshot, by the same function, and the regions counted. Workers
-//! leave a sample of their requests in a ring each; while there is none, a thousand made-up clients at this PoP stand in, and
-//! the answer says so.
+//! leave a sample of their requests in a ring each. A table that is new has seen few, so those of the tables before it are asked
+//! for as well, by the routes' names; while there is none at all, a thousand made-up clients at this PoP stand in. The answer says
+//! which.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crossbeam_queue::ArrayQueue;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steer::affinity::Kept;
 use steer::client::Spot;
@@ -24,6 +27,10 @@ use crate::snapshot::Snapshot;
 /// Requests that each worker remembers.
 const PER_WORKER: usize = 512;
 const MADE_UP: u32 = 1000;
+/// Requests that say something. With fewer of its own, a table is asked for those of its predecessors too.
+const ENOUGH: usize = 50;
+/// Predecessors that are looked at for requests.
+const MAX_FORMER: usize = 8;
 
 /// Recent requests, a ring per worker.
 #[derive(Debug)]
@@ -34,8 +41,10 @@ pub struct Samples {
 /// A request as the decision saw it.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// The version of the table that the lane belongs to.
-    pub version: u64,
+    /// The table that the lane belongs to; a sample says nothing once nobody else holds it.
+    pub table: Weak<Table>,
+    /// When it came.
+    pub at: Timestamp,
     /// How it found its region.
     pub lane: LaneId,
     /// Who asked.
@@ -57,8 +66,37 @@ pub struct Shares {
 pub enum Basis {
     /// Requests that this edge has served lately.
     RecentRequests(usize),
+    /// Requests that it has served under former tables too, as it has served few under this one.
+    FormerRequests {
+        /// All of them.
+        requests: usize,
+        /// Those that were served under this table.
+        under_this_table: usize,
+        /// When the first of them came.
+        since: Timestamp,
+    },
     /// Made-up clients at this PoP, as nobody has asked yet.
     ClientsAtThisPop(usize),
+}
+
+/// A request that may be decided again.
+#[derive(Clone)]
+struct Asked {
+    table: Arc<Table>,
+    lane: LaneId,
+    client: Client,
+}
+
+impl Basis {
+    /// Whether that is too little to say that a share does not change.
+    #[must_use]
+    pub const fn is_thin(self) -> bool {
+        match self {
+            Self::RecentRequests(requests) | Self::FormerRequests { requests, .. } => requests < ENOUGH,
+            // All at one spot.
+            Self::ClientsAtThisPop(_) => true,
+        }
+    }
 }
 
 impl Samples {
@@ -76,59 +114,81 @@ impl Samples {
     /// Predicts shares under a snapshot.
     #[must_use]
     pub fn predict(&self, snapshot: &Snapshot) -> Shares {
-        let (basis, samples) = self.of(snapshot);
-        Shares { basis, of: shares(snapshot, &samples) }
+        let (basis, asked) = self.of(snapshot);
+        Shares { basis, of: shares(snapshot, &asked) }
     }
 
     /// Predicts the shares of regions, by name, under a snapshot and under one that might follow it. The same requests are asked
     /// for on both sides; those whose route the other table does not have are left out of it.
     #[must_use]
     pub fn compare(&self, before: &Snapshot, after: &Snapshot) -> (Basis, [BTreeMap<String, f64>; 2]) {
-        let (basis, samples) = self.of(before);
-        let named = |snapshot: &Snapshot, samples: &[Sample]| {
-            let shares = shares(snapshot, samples).into_iter();
+        let (basis, asked) = self.of(before);
+        let named = |snapshot: &Snapshot| {
+            let shares = shares(snapshot, &asked).into_iter();
             shares.map(|(region, share)| (snapshot.table().region(region).name.clone(), share)).collect()
         };
-        let was = named(before, &samples);
-        let is = match Arc::ptr_eq(&before.version.table, &after.version.table) {
-            true => named(after, &samples),
-            false => named(after, &carried(before.table(), after.table(), samples)),
-        };
-        (basis, [was, is])
+        (basis, [named(before), named(after)])
     }
 
-    /// What to ask of a snapshot: recent requests, or made-up clients while there are none.
-    fn of(&self, snapshot: &Snapshot) -> (Basis, Vec<Sample>) {
-        let recent = self.recent(snapshot.version.about.version);
-        if recent.is_empty() {
-            let made_up = made_up(snapshot);
-            (Basis::ClientsAtThisPop(made_up.len()), made_up)
-        } else {
-            (Basis::RecentRequests(recent.len()), recent)
+    /// What to ask of a snapshot: recent requests, those of former tables if there are few, or made-up clients while there are none.
+    fn of(&self, snapshot: &Snapshot) -> (Basis, Vec<Asked>) {
+        let table = &snapshot.version.table;
+        let (mut known, mut former): (Vec<_>, Vec<_>) =
+            self.held().into_iter().partition(|(_, asked)| Arc::ptr_eq(&asked.table, table));
+        let under_this_table = known.len();
+        former.sort_by_key(|(at, _)| Reverse(*at));
+        let mut tables: Vec<Arc<Table>> = Vec::new();
+        for (_, asked) in &former {
+            if tables.len() < MAX_FORMER && !tables.iter().any(|known| Arc::ptr_eq(known, &asked.table)) {
+                tables.push(asked.table.clone());
+            }
+        }
+        for from in tables {
+            if known.len() >= ENOUGH {
+                break;
+            }
+            let lanes = lanes_in(&from, table);
+            let is_told =
+                |asked: &Asked| Arc::ptr_eq(&asked.table, &from) && lanes[asked.lane.index()].is_some();
+            known.extend(former.iter().filter(|(_, asked)| is_told(asked)).cloned());
+        }
+        let since = known.iter().map(|(at, _)| *at).min();
+        let asked: Vec<Asked> = known.into_iter().map(|(_, asked)| asked).collect();
+        let requests = asked.len();
+        match since {
+            None => {
+                let made_up = made_up(snapshot);
+                (Basis::ClientsAtThisPop(made_up.len()), made_up)
+            }
+            Some(since) if requests > under_this_table => {
+                (Basis::FormerRequests { requests, under_this_table, since }, asked)
+            }
+            Some(_) => (Basis::RecentRequests(requests), asked),
         }
     }
 
-    fn recent(&self, version: u64) -> Vec<Sample> {
-        let mut recent = Vec::new();
+    /// The requests whose tables are still held, and when they came.
+    fn held(&self) -> Vec<(Timestamp, Asked)> {
+        let mut held = Vec::new();
         for ring in &self.rings {
             // Taken out and put back; what a worker adds meanwhile counts next time.
             for sample in (0..ring.len()).map_while(|_| ring.pop()).collect::<Vec<_>>() {
-                if sample.version == version {
+                if let Some(table) = sample.table.upgrade() {
                     let _ = ring.push(sample.clone());
-                    recent.push(sample);
+                    held.push((sample.at, Asked { table, lane: sample.lane, client: sample.client }));
                 }
             }
         }
-        recent
+        held
     }
 }
 
-/// The parts of the samples that regions get.
-fn shares(snapshot: &Snapshot, samples: &[Sample]) -> BTreeMap<RegionId, f64> {
+/// The parts of the requests that regions get. Those whose route the table does not have are left out.
+fn shares(snapshot: &Snapshot, asked: &[Asked]) -> BTreeMap<RegionId, f64> {
     let mut counts: BTreeMap<RegionId, usize> = BTreeMap::new();
     let world = snapshot.world();
-    for sample in samples {
-        if let Ok(decision) = decide(&world, sample.lane, &sample.client, &mut ()) {
+    for (lane, client) in seen_under(&snapshot.version.table, asked) {
+        if let Ok(decision) = decide(&world, lane, &client, &mut ()) {
             *counts.entry(snapshot.table().placement(decision.first).region).or_default() += 1;
         }
     }
@@ -136,8 +196,31 @@ fn shares(snapshot: &Snapshot, samples: &[Sample]) -> BTreeMap<RegionId, f64> {
     counts.into_iter().map(|(region, n)| (region, n as f64 / total.max(1) as f64)).collect()
 }
 
-/// The samples as another table sees them: the lane that a route of the same name has there, and regions by name.
-fn carried(before: &Table, after: &Table, samples: Vec<Sample>) -> Vec<Sample> {
+/// The requests as a table sees them, whichever they came under: the lane of the route of that name, and regions by name.
+fn seen_under(table: &Arc<Table>, asked: &[Asked]) -> Vec<(LaneId, Client)> {
+    let mut lanes: Vec<(&Arc<Table>, Vec<Option<LaneId>>)> = Vec::new();
+    let seen = asked.iter().filter_map(|Asked { table: from, lane, client }| {
+        let mut client = client.clone();
+        if Arc::ptr_eq(from, table) {
+            return Some((*lane, client));
+        }
+        let known = lanes.iter().position(|(known, _)| Arc::ptr_eq(known, from));
+        let known = known.unwrap_or_else(|| {
+            lanes.push((from, lanes_in(from, table)));
+            lanes.len() - 1
+        });
+        let lane = lanes[known].1[lane.index()]?;
+        client.kept = client.kept.and_then(|kept| {
+            let region = table.region_named(&from.region(kept.region).name)?;
+            Some(Kept { region, ..kept })
+        });
+        Some((lane, client))
+    });
+    seen.collect()
+}
+
+/// For each lane of a table, the one that a route of the same name has in another.
+fn lanes_in(before: &Table, after: &Table) -> Vec<Option<LaneId>> {
     let lane = |route: &Route| route.forward().map(|forward| forward.lane);
     let then: BTreeMap<&str, LaneId> =
         after.routes.iter().filter_map(|route| Some((route.name.as_str(), lane(route)?))).collect();
@@ -147,19 +230,11 @@ fn carried(before: &Table, after: &Table, samples: Vec<Sample>) -> Vec<Sample> {
             lanes[from.index()].get_or_insert(*to);
         }
     }
-    let sample = |mut sample: Sample| {
-        sample.lane = lanes[sample.lane.index()]?;
-        sample.client.kept = sample.client.kept.and_then(|kept| {
-            let region = after.region_named(&before.region(kept.region).name)?;
-            Some(Kept { region, ..kept })
-        });
-        Some(sample)
-    };
-    samples.into_iter().filter_map(sample).collect()
+    lanes
 }
 
 /// Clients at this PoP with keys of all kinds, over the lanes in turn.
-fn made_up(snapshot: &Snapshot) -> Vec<Sample> {
+fn made_up(snapshot: &Snapshot) -> Vec<Asked> {
     let pop = &snapshot.ranking.pop;
     let lanes = snapshot.table().lanes.len();
     let client = |key: u32| {
@@ -173,9 +248,12 @@ fn made_up(snapshot: &Snapshot) -> Vec<Sample> {
         };
         pop.point.map_or_else(|| Client::unknown(key), |point| Client::at(key, here(point), pop))
     };
-    let sample = |key: u32| {
+    let asked = |key: u32| {
         let lane = LaneId::new(key as usize % lanes.max(1))?;
-        Some(Sample { version: snapshot.version.about.version, lane, client: client(key) })
+        Some(Asked { table: snapshot.version.table.clone(), lane, client: client(key) })
     };
-    (0..MADE_UP).filter_map(sample).collect()
+    (0..MADE_UP).filter_map(asked).collect()
 }
+
+#[cfg(test)]
+mod tests;

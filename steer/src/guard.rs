@@ -28,7 +28,7 @@ const NAMED: usize = 20;
 pub struct Side<'a, S> {
     /// The table.
     pub table: &'a Table,
-    /// States and weights, with overrides; ramps at their end.
+    /// States and weights, with overrides: those of the moment that is judged; ramps at their end.
     pub effective: &'a Effective,
     /// What is observed.
     pub signals: &'a S,
@@ -231,12 +231,29 @@ impl<'a, S: Signals> Side<'a, S> {
     }
 }
 
+impl Violation {
+    /// Whether the other one takes the same kind of thing from the same routes, be it more of it or less.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.whose() == other.whose()
+    }
+
+    /// The pool, the routes, or the region, that are named, and how many routes are not.
+    const fn whose(&self) -> (&String, &[String], usize) {
+        match self {
+            Self::NothingUsable { pool, routes, more_routes, .. }
+            | Self::MoreThanHalf { pool, routes, more_routes, .. } => (pool, routes.as_slice(), *more_routes),
+            Self::NoRoom { pool, region, .. } => (pool, std::slice::from_ref(region), 0),
+        }
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingUsable { pool, routes, more_routes, before, after } => {
                 tell_routes(f, routes, *more_routes)?;
-                write!(f, " (pool {pool}) would have no usable region: now {}", before.join(", "))?;
+                write!(f, " (pool {pool}) would have no usable region: before {}", before.join(", "))?;
                 let after: Vec<String> =
                     after.iter().map(|Unusable { region, why }| format!("{region} {why}")).collect();
                 match after.is_empty() {

@@ -2,9 +2,10 @@
 
 use http::Method;
 use serde_json::json;
-use testkit::{Client, Edge, EdgeBuilder, Origin, table};
+use testkit::{Client, Edge, EdgeBuilder, Origin, table, until};
 
 use crate::NEARSIDE;
+use crate::events::Listening;
 
 pub(crate) async fn near_and_far() -> (Origin, Origin, EdgeBuilder, String) {
     let (near, far) = (Origin::named("near").await, Origin::named("far").await);
@@ -143,4 +144,73 @@ async fn an_override_of_what_the_table_has_lost_can_be_ended() {
     let (status, ended) = edge.admin.json(Method::PATCH, "/v1/regions/far", end).await;
     assert_eq!((status, &ended["target"]["region"]), (200, &"far".into()), "{ended}");
     assert_eq!(edge.admin.json(Method::PATCH, "/v1/regions/far", end).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_region_was_drained_for_good_while_another_served_for_a_while_and_then_nobody_was_served() {
+    let (near, far) = (Origin::named("near").await, Origin::named("far").await);
+    let table = table(&[("near", &[near.host()]), ("far", &[far.host()])]);
+    let table = table.replace("jurisdiction = \"J1\"", "jurisdiction = \"J1\"\nstate = \"off\"");
+    let edge = EdgeBuilder::new(NEARSIDE, &table).start().await;
+    edge.admin.patch("far", r#"{"state": "active", "expires_in": "1h", "reason": "test"}"#).await;
+    let drain = json!({"state": "drain", "reason": "test"}).to_string();
+    let (status, refused) = edge.admin.json(Method::PATCH, "/v1/regions/near", &drain).await;
+    assert_eq!((status, &refused["type"]), (409, &"urn:nearside:problem:guarded".into()), "{refused}");
+    let (_, told) = edge.admin.json(Method::PATCH, "/v1/regions/near?dry_run=1", &drain).await;
+    assert_eq!(told["violations"], refused["violations"]);
+    let first = &refused["violations"][0];
+    let once = &first["once"];
+    assert_eq!((&first["what"], &once["overrides"]), (&"nothing-usable".into(), &json!([{"region": "far"}])));
+    let (_, listed) = edge.admin.json(Method::GET, "/v1/overrides", "").await;
+    assert_eq!(once["at"], listed["overrides"][0]["overrides"]["state"]["expires_at"]);
+    let says = refused["detail"].as_str().unwrap();
+    assert!(says.contains("once the override of far expires (at "), "{says}");
+
+    let (status, _) = edge.admin.json(Method::PATCH, "/v1/regions/near?force=1", &drain).await;
+    assert_eq!((status, asked(&edge).await), (200, "far".to_owned()), "whoever means it may");
+    let mut listening = Listening::begin(&edge, &edge.admin.token, None).await.unwrap();
+    let sooner = r#"{"state": "active", "expires_in": "200ms", "reason": "test"}"#;
+    let (status, _) = edge.admin.json(Method::PATCH, "/v1/regions/far?force=1", sooner).await;
+    assert_eq!(status, 200);
+    let ended = listening.next_named("ended").await;
+    assert_eq!(ended.data["left_alone"], json!(["app"]), "{ended:?}");
+    until("the log says so", async || {
+        let log = edge.log();
+        log.lines()
+            .any(|line| line.contains("ERROR") && line.contains("no usable region") && line.contains("app"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rollback_just_after_a_publish_was_previewed_by_made_up_clients() {
+    let (_near, _far, builder, table) = near_and_far().await;
+    let edge = builder.start().await;
+    let mut client = Client::connect(edge.address()).await;
+    for _ in 0..60 {
+        client.ask(Method::GET, "/", &[("x-forwarded-for", "81.2.69.142")], "").await;
+    }
+    let (status, published) = edge.admin.publish(&format!("{table}# another\n")).await;
+    assert_eq!(status, 200, "{published}");
+    let path = "/v1/tables/1/rollback?reason=test&dry_run=1";
+    let (_, told) = edge.admin.json(Method::POST, path, "").await;
+    let known = &told["predicted_from"]["former_requests"];
+    assert_eq!((&known["requests"], &known["under_this_table"]), (&60.into(), &0.into()), "{told}");
+}
+
+#[tokio::test]
+async fn a_weight_for_a_while_ended_the_one_that_was_to_stay_unseen() {
+    let (_near, _far, builder, _) = near_and_far().await;
+    let edge = builder.start().await;
+    edge.admin.patch("near", &weight(80)).await;
+    let path = "/v1/regions/near?dry_run=1";
+    let (_, told) = edge.admin.json(Method::PATCH, path, &weight(85)).await;
+    assert!(told["afterwards"].is_null(), "{told}");
+    let passing = json!({"weight": 85, "expires_in": "1h", "reason": "test"}).to_string();
+    let (_, told) = edge.admin.json(Method::PATCH, path, &passing).await;
+    let says = told["afterwards"][0].as_str().unwrap();
+    assert!(
+        says.ends_with("the table's weight 100 counts: the weight 80 by local ends with this change"),
+        "{says}"
+    );
 }

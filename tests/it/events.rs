@@ -48,7 +48,7 @@ impl Event {
 
 impl Listening {
     /// Begins to listen; or the status and problem of the answer.
-    async fn begin(edge: &Edge, token: &str, last: Option<&str>) -> Result<Self, (u16, Value)> {
+    pub(crate) async fn begin(edge: &Edge, token: &str, last: Option<&str>) -> Result<Self, (u16, Value)> {
         let bearer = format!("Bearer {token}");
         let mut fields = vec![("authorization", bearer.as_str())];
         fields.extend(last.map(|last| ("last-event-id", last)));

@@ -5,13 +5,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use steer::guard::Violation;
 use utoipa::ToSchema;
 
 use super::kinds;
 use crate::changes::Seen;
-use crate::described;
 use crate::document::Finding;
+use crate::effect::TakenAway;
 
 /// Why a call failed, for a person and for a program.
 #[derive(Debug)]
@@ -48,8 +47,7 @@ pub(super) struct Document {
     overlay: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     /// What a guard refuses.
-    #[schema(value_type = Vec<described::Violation>)]
-    violations: Vec<Violation>,
+    violations: Vec<TakenAway>,
     #[serde(skip)]
     retry_after: Option<&'static str>,
 }
@@ -87,7 +85,7 @@ impl Problem {
     }
 
     /// It would take away what a guard protects; `seen` is what to name if that is meant.
-    pub(crate) fn with_violations(mut self, seen: Seen, violations: Vec<Violation>) -> Self {
+    pub(crate) fn with_violations(mut self, seen: Seen, violations: Vec<TakenAway>) -> Self {
         (self.0.version, self.0.overlay, self.0.violations) = (Some(seen.version), seen.overlay, violations);
         self
     }

@@ -157,7 +157,10 @@ impl Changes {
         match &step {
             Step::Drill(drill) => effect.violations = if_dead(&current, &drill.region),
             Step::Table(_) => self.publisher.forget_unpublished(),
-            Step::Override(_) | Step::Overlay(_) | Step::EndDrill | Step::Nothing => {}
+            Step::Override(change) => {
+                effect.afterwards = change.afterwards(current.overlay.of(&change.target), current.table());
+            }
+            Step::Overlay(_) | Step::EndDrill | Step::Nothing => {}
         }
         Ok(effect)
     }

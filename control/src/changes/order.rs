@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use steer::guard::Violation;
 use utoipa::ToSchema;
 
 use super::seen::Seen;
 use crate::access::TokenChanges;
 use crate::document::Finding;
 use crate::drill::{Drill, DrillDraft, DrillRefused};
+use crate::effect::TakenAway;
 use crate::journal::{Digest, Stamp};
 use crate::log_level::{LevelDraft, LevelSet};
 use crate::overlay::{Change, OverridePatch, PatchRefused};
@@ -181,7 +181,7 @@ pub enum Refused {
         /// What to name if it is meant.
         seen: Seen,
         /// What it would take away.
-        violations: Vec<Violation>,
+        violations: Vec<TakenAway>,
     },
     /// An order with the same key was another one.
     KeyReused,

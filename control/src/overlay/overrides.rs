@@ -87,6 +87,10 @@ impl<T> Overridden<T> {
         self.expires.is_some_and(|at| at <= now)
     }
 
+    fn expiry(&self) -> Option<(Moment, Timestamp)> {
+        Some((self.expires?, self.expires_at.unwrap_or(Timestamp::MAX)))
+    }
+
     /// Computes its moments from its times, for a process in which it is `wall` at `now`. Whether it still holds.
     fn revive(&mut self, wall: Timestamp, now: Moment) -> bool {
         let left = |until: Timestamp| {
@@ -146,14 +150,19 @@ impl Overrides {
         self.ramps().any(|ramp| ramp.ends > now)
     }
 
+    /// When its values expire: the moment and the time of each that does.
+    pub(super) fn expiries(&self) -> impl Iterator<Item = (Moment, Timestamp)> {
+        let expiries = [
+            self.weight.as_ref().and_then(Overridden::expiry),
+            self.state.as_ref().and_then(Overridden::expiry),
+            self.health.as_ref().and_then(Overridden::expiry),
+        ];
+        expiries.into_iter().flatten()
+    }
+
     /// When the first value expires.
     pub(crate) fn expires(&self) -> Option<Moment> {
-        let expiries = [
-            self.weight.as_ref().and_then(|weight| weight.expires),
-            self.state.as_ref().and_then(|state| state.expires),
-            self.health.as_ref().and_then(|health| health.expires),
-        ];
-        expiries.into_iter().flatten().min()
+        self.expiries().map(|(moment, _)| moment).min()
     }
 
     /// When a value expires, or a ramp moves on.

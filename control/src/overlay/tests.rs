@@ -361,3 +361,30 @@ proptest! {
         prop_assert_eq!(overlay.effective_at(table(), now), overlay.effective_at_the_end(table()));
     }
 }
+
+#[test]
+fn a_temporary_weight_ended_a_permanent_one_and_nobody_was_told() {
+    let mut overlay = Overlay::default();
+    let weight = |weight, expires_in_s: Option<u64>| OverridePatch {
+        weight: Some(Some(weight)),
+        expires_in: expires_in_s.map(Span::from_secs),
+        ..nothing(eu())
+    };
+    let told = |overlay: &Overlay, asked: OverridePatch| {
+        let change = asked.resolve(table(), overlay, wall(10), at(10)).unwrap();
+        change.afterwards(overlay.region("eu"), table())
+    };
+    assert_eq!(told(&overlay, weight(70, Some(2))), [""; 0], "it takes nobody's place");
+    patch(&mut overlay, weight(70, None), 0).unwrap();
+    let says = format!(
+        "afterwards, from {:.0} on, the table's weight 80 counts: the weight 70 by ada ends with this change",
+        wall(12)
+    );
+    assert_eq!(told(&overlay, weight(85, Some(2))), [says]);
+    assert_eq!(told(&overlay, weight(85, None)), [""; 0], "it stays");
+    let other = OverridePatch { state: Some(Some(State::Standby)), ..weight(0, Some(2)) };
+    assert_eq!(told(&overlay, OverridePatch { weight: None, ..other }), [""; 0], "the weight is left alone");
+    patch(&mut overlay, weight(60, Some(60)), 0).unwrap();
+    assert_eq!(told(&overlay, weight(85, Some(2))).len(), 1, "it would have lasted longer");
+    assert_eq!(told(&overlay, weight(85, Some(50))), [""; 0]);
+}

@@ -6,6 +6,7 @@ use steer::Moment;
 use tokio::sync::watch;
 
 use super::{Inner, Publisher, Step};
+use crate::effect::left_alone;
 use crate::events::{Ended, EndedEvent, Happened};
 use crate::overlay::{Change, OverridePatch, PatchRefused};
 use crate::snapshot::Snapshot;
@@ -40,14 +41,25 @@ impl Publisher {
         if has_moved || !ended.is_empty() {
             self.republish_overlay(&mut inner);
         }
-        let is_over = |ended: Ended| self.events.add(&Happened::Ended(EndedEvent { ended }));
-        ended.into_iter().map(Ended::Override).for_each(is_over);
+        let alone = match ended.is_empty() {
+            true => Vec::new(),
+            false => left_alone(&before, &self.snapshot()),
+        };
+        if !alone.is_empty() {
+            let expired: Vec<String> = ended.iter().map(ToString::to_string).collect();
+            let (expired, routes) = (expired.join(", "), alone.join(", "));
+            tracing::error!(%expired, %routes, "an override has expired, and these routes have no usable region any more");
+        }
+        let is_over = |ended: EndedEvent| self.events.add(&Happened::Ended(ended));
+        for target in ended {
+            is_over(EndedEvent { ended: Ended::Override(target), left_alone: alone.clone() });
+        }
         let drill = before.drill.as_ref();
         if let Some(over) = drill.filter(|drill| drill.ends <= now) {
             tracing::info!(region = over.region, "drill over");
             let current = self.snapshot();
             self.swap(&mut inner, Snapshot { drill: None, ..Snapshot::clone(&current) });
-            is_over(Ended::Drill(over.region.clone()));
+            is_over(EndedEvent::of(Ended::Drill(over.region.clone())));
         }
         inner.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         inner.archive.forget_old(now);

@@ -24,7 +24,7 @@ pub(super) fn happened(name: &str, data: &Value) -> String {
             text("from"),
             text("cause")
         )),
-        "ended" => ended(&data["ended"]),
+        "ended" => ended(&data["ended"]).map(|what| what + &left_alone(&data["left_alone"])),
         "uplink" => Some(match data["suspected"] == true {
             true => "nothing at all answers: this PoP's own way out is suspected".to_owned(),
             false => "this PoP's own way out is not suspected any more".to_owned(),
@@ -61,6 +61,15 @@ fn ended(ended: &Value) -> Option<String> {
     }
 }
 
+/// Routes that nothing serves since, if there are any.
+fn left_alone(routes: &Value) -> String {
+    let routes: Vec<&str> = routes.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match routes.is_empty() {
+        true => String::new(),
+        false => format!("; without a usable region since: {}", routes.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +88,11 @@ mod tests {
                 "ended",
                 json!({"time": time, "ended": {"override": {"region": "eu"}}}),
                 "2026-03-01T03:00:00Z  ended  an override of eu has expired",
+            ),
+            (
+                "ended",
+                json!({"time": time, "ended": {"override": {"region": "eu"}}, "left_alone": ["web", "api"]}),
+                "2026-03-01T03:00:00Z  ended  an override of eu has expired; without a usable region since: web, api",
             ),
             (
                 "ended",

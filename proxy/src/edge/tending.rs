@@ -195,7 +195,7 @@ impl Tending {
         let now = self.publisher.clock().now();
         let (has_ended, level_ends) = self.log.advance(now);
         if has_ended {
-            let ended = EndedEvent { ended: Ended::LogLevel };
+            let ended = EndedEvent::of(Ended::LogLevel);
             self.publisher.events().add(&Happened::Ended(ended));
         }
         let next = next.into_iter().chain(level_ends).min();

@@ -191,7 +191,7 @@ fn the_last_usable_region_is_not_taken_away_unseen() {
     assert_eq!(
         told(&before, &after),
         [
-            "route all (pool web) would have no usable region: now dublin, frankfurt; then dublin draining, frankfurt weight 0",
+            "route all (pool web) would have no usable region: before dublin, frankfurt; then dublin draining, frankfurt weight 0",
             "route all (pool web) would lose more than half of the usable weight: from 200 % to 0 % of one placement",
         ]
     );
@@ -200,7 +200,7 @@ fn the_last_usable_region_is_not_taken_away_unseen() {
     let mut drained = sick.clone();
     drained.overrides.insert(0, Override { state: Some(State::Off), ..Override::default() });
     let told_of = told(&sick, &drained);
-    assert!(told_of[0].ends_with("now dublin; then dublin off, frankfurt down"), "{told_of:?}");
+    assert!(told_of[0].ends_with("before dublin; then dublin off, frankfurt down"), "{told_of:?}");
     // What is broken already is not taken away by a change.
     assert_eq!(told(&drained, &drained), [""; 0]);
 }
@@ -215,7 +215,7 @@ fn tables_are_compared_by_name() {
     after.observe(0, Observed::plain(Health::Down));
     after.observe(1, Observed::plain(Health::Down));
     assert!(
-        told(&before, &after)[0].starts_with("route all (pool web) would have no usable region: now dublin")
+        told(&before, &after)[0].starts_with("route all (pool web) would have no usable region: before dublin")
     );
     let mut renamed = elsewhere.clone();
     renamed.routes[0].name = "another".into();
