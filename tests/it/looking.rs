@@ -93,7 +93,9 @@ async fn an_explanation_says_who_overrides_what_and_why() {
     ] {
         assert!(said.contains(told), "{told} in {said}");
     }
-    assert!(operator.within(60, &explain).said.contains("override  near: weight 50, by local until cleared:"));
+    assert!(
+        operator.within(60, &explain).said.contains("override  near: weight 50, by local until cleared:")
+    );
     operator.change(&["weight", "near", "--clear"]);
     assert!(!operator.well(&explain).contains("weight 50"));
 }

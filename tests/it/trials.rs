@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use testkit::{Client, Edge, EdgeBuilder, Origin, answer, table, until};
+use testkit::{Client, Edge, EdgeBuilder, Origin, answer, table, table_with, until};
 use tokio::task::JoinSet;
 
 use crate::NEARSIDE;
@@ -155,7 +155,9 @@ async fn a_table_that_serves_passes_and_what_others_publish_is_theirs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_or_an_override_that_fails_requests_is_taken_back() {
     let (near, far) = (Origin::named("near").await, broken().await);
-    let regions = table(&[("near", &[near.host()]), ("far", &[far.host()])]);
+    // In an order that is written: next door either may be measured as the nearer one.
+    let regions = table_with(&[("near", &[near.host()]), ("far", &[far.host()])], "", "policy = \"order\"")
+        + "[[policies]]\nname = \"order\"\nsteering = \"active-passive\"\norder = [\"near\", \"far\"]\n";
     let edge = EdgeBuilder::new(NEARSIDE, &regions).start().await;
     let load = Load::on(&edge).await;
     let drill = |guard: &str| {

@@ -1,9 +1,8 @@
 //! What came of the table's file, in one line: the reason of the note that it was read. The log says all that is wrong with a
 //! file; the audit, the first thing, for whoever looks there why a change of his is not in force.
 
-use steer::guard::Violation;
-
 use crate::document::Finding;
+use crate::effect::TakenAway;
 
 /// It says what is in force already.
 pub const SAME: &str = "the same as what is in force";
@@ -26,7 +25,7 @@ pub fn refused_for(findings: &[Finding]) -> String {
 
 /// It would take away more than the guard lets anybody take away unawares.
 #[must_use]
-pub fn refused_by_guard(violations: &[Violation]) -> String {
+pub fn refused_by_guard(violations: &[TakenAway]) -> String {
     let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
     bounded(&format!("refused by the guard: {}", violations.join("; ")))
 }

@@ -215,7 +215,8 @@ fn tables_are_compared_by_name() {
     after.observe(0, Observed::plain(Health::Down));
     after.observe(1, Observed::plain(Health::Down));
     assert!(
-        told(&before, &after)[0].starts_with("route all (pool web) would have no usable region: before dublin")
+        told(&before, &after)[0]
+            .starts_with("route all (pool web) would have no usable region: before dublin")
     );
     let mut renamed = elsewhere.clone();
     renamed.routes[0].name = "another".into();
