@@ -293,7 +293,7 @@ async fn sixty_columns_are_enough() {
         (&["regions"][..], 0),
         (&["overrides"], 0),
         (&["health"], 0),
-        (&["weight", "far", "25", "--reason", "x", "--dry-run"], 0),
+        (&["weight", "far", "25", "--reason", "x", "--dry-run"], 4),
         (&["state", "far", "off", "--reason", "x"], 4),
     ] {
         let ended = operator.within(60, args);
