@@ -9,9 +9,9 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use steer::Moment;
 use steer::effective::Effective;
 use steer::guard::{Side, Violation, violations, without_region};
+use steer::{Moment, Span};
 use utoipa::ToSchema;
 
 use crate::described;
@@ -21,6 +21,8 @@ use crate::snapshot::Snapshot;
 
 /// Expiries that a change is judged at; the latest stands for those beyond.
 const MAX_EXPIRIES: usize = 32;
+/// If there are more, what expires within so long is judged at once: calls of one script, one after the other.
+const TOGETHER: Span = Span::from_secs(1);
 /// Overrides that are named where they expire together; the others are counted.
 const NAMED: usize = 20;
 
@@ -141,11 +143,33 @@ pub(crate) fn left_alone(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     alone.flatten().collect()
 }
 
+/// When something expires, and what.
+type Expiring = BTreeMap<Moment, (Timestamp, BTreeSet<Target>)>;
+
+/// What expires within a second of another, with it.
+fn together(all: Expiring) -> Expiring {
+    let (mut together, mut began) = (Expiring::new(), Moment::default());
+    for (moment, (at, mut targets)) in all {
+        match together.pop_last() {
+            Some((_, (_, sooner))) if moment.since(began) < TOGETHER => targets.extend(sooner),
+            last => {
+                together.extend(last);
+                began = moment;
+            }
+        }
+        together.insert(moment, (at, targets));
+    }
+    together
+}
+
 /// The moments at which overrides of either side expire, soonest first.
 fn expiries(before: &Overlay, after: &Overlay) -> Vec<(Moment, Expiry)> {
-    let mut all: BTreeMap<Moment, (Timestamp, BTreeSet<Target>)> = BTreeMap::new();
+    let mut all = Expiring::new();
     for (moment, at, target) in before.expiries().chain(after.expiries()) {
         all.entry(moment).or_insert_with(|| (at, BTreeSet::new())).1.insert(target);
+    }
+    if all.len() > MAX_EXPIRIES {
+        all = together(all);
     }
     while all.len() > MAX_EXPIRIES
         && let (Some((last, (at, mut targets))), Some((_, (_, sooner)))) = (all.pop_last(), all.pop_last())

@@ -226,8 +226,9 @@ impl Overlay {
         if !self.values().any(|overrides| overrides.has_expired(now)) {
             return Vec::new();
         }
+        let expired = self.each().filter(|(_, overrides)| overrides.has_expired(now));
         let mut expired: Vec<Change> =
-            self.changes().filter(|change| change.overrides.has_expired(now)).collect();
+            expired.map(|(target, overrides)| Change { target, overrides: overrides.clone() }).collect();
         expired.iter_mut().for_each(|change| change.overrides.expire(now));
         let ended = expired.iter().map(|change| change.target.clone()).collect();
         for change in expired {
@@ -238,9 +239,8 @@ impl Overlay {
 
     /// When values expire, as moments and as times, and of what; in no order.
     pub(crate) fn expiries(&self) -> impl Iterator<Item = (Moment, Timestamp, Target)> {
-        self.changes().flat_map(|Change { target, overrides }| {
-            let expiries: Vec<_> = overrides.expiries().collect();
-            expiries.into_iter().map(move |(moment, at)| (moment, at, target.clone()))
+        self.each().flat_map(|(target, overrides)| {
+            overrides.expiries().map(move |(moment, at)| (moment, at, target.clone()))
         })
     }
 
@@ -267,14 +267,15 @@ impl Overlay {
     }
 
     fn changes(&self) -> impl Iterator<Item = Change> {
-        let regions = self.regions.iter().map(|(region, overrides)| Change {
-            target: Target::Region(region.clone()),
-            overrides: Overrides::clone(overrides),
-        });
+        self.each().map(|(target, overrides)| Change { target, overrides: overrides.clone() })
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Target, &Overrides)> {
+        let regions =
+            self.regions.iter().map(|(region, overrides)| (Target::Region(region.clone()), &**overrides));
         let placements = self.placements.iter().flat_map(|(pool, placements)| {
-            placements.iter().map(|(region, overrides)| Change {
-                target: Target::Placement { pool: pool.clone(), region: region.clone() },
-                overrides: Overrides::clone(overrides),
+            placements.iter().map(|(region, overrides)| {
+                (Target::Placement { pool: pool.clone(), region: region.clone() }, &**overrides)
             })
         });
         regions.chain(placements)

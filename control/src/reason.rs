@@ -25,8 +25,10 @@ pub fn reason_problem(reason: &str) -> Option<&'static str> {
 pub fn source_problem(source: &str) -> Option<&'static str> {
     let is_sound = !source.trim().is_empty()
         && source.chars().count() <= MAX_SOURCE_CHARACTERS
-        && !source.contains(is_obeyed);
-    (!is_sound).then_some("a source is a name of 1 to 200 characters on one line, without control characters")
+        && !source.contains(is_obeyed)
+        // That is how a rollback is called.
+        && !source.trim_start().starts_with("version ");
+    (!is_sound).then_some("a source is a name of 1 to 200 characters on one line, without control characters, and not that of a version")
 }
 
 /// Whether a character is not shown by a terminal but obeyed: it moves the cursor, begins a line, or turns the direction of what is
@@ -77,6 +79,8 @@ mod tests {
         for (source, is_sound) in [
             ("next.toml", true),
             ("größer & schneller", true),
+            ("versions.toml", true),
+            ("version 3", false),
             (&longest, true),
             ("", false),
             (" ", false),

@@ -57,7 +57,7 @@ struct Kept {
     /// `None` before the file was ever in order.
     tokens: Option<Tokens>,
     are_tokens_refused: bool,
-    /// As they were when it was last asked what has changed.
+    /// As they were when it was last told what has changed.
     told: Vec<TokenEntry>,
     /// Of the text last read, and whether it was good.
     seen: ([u8; 32], bool),
@@ -138,7 +138,10 @@ impl Access {
             refused: AtomicU64::new(0),
         };
         access.lock().look(true, &access);
-        access.token_changes();
+        {
+            let mut kept = access.lock();
+            kept.told = kept.tokens.as_ref().map(|tokens| tokens.entries.clone()).unwrap_or_default();
+        }
         access.reloaded.store(0, Relaxed);
         access
     }
@@ -154,13 +157,18 @@ impl Access {
         self.lock().look(even_unchanged, self);
     }
 
-    /// What has changed in the file of tokens since this was last asked, or since the start; `None` if nothing has.
-    pub fn token_changes(&self) -> Option<TokenChanges> {
-        let mut kept = self.lock();
-        let now = kept.tokens.as_ref()?.entries.clone();
-        let changes = TokenChanges::between(&kept.told, &now);
-        kept.told = now;
-        changes
+    /// What has changed in the file of tokens since that was last told, or since the start, and the tokens as they are; `None` if
+    /// nothing has.
+    #[must_use]
+    pub fn token_changes(&self) -> Option<(TokenChanges, Vec<TokenEntry>)> {
+        let kept = self.lock();
+        let now = &kept.tokens.as_ref()?.entries;
+        Some((TokenChanges::between(&kept.told, now)?, now.clone()))
+    }
+
+    /// Changes up to these tokens are told, where they are kept.
+    pub fn tokens_are_told(&self, tokens: Vec<TokenEntry>) {
+        self.lock().told = tokens;
     }
 
     /// Readings of the changed file of tokens that were taken over, and that were not.

@@ -79,7 +79,7 @@ pub struct Fate {
 const BUSY_SECONDS: &str = "1";
 const KEPT: &str = "kept: a restart remembers it";
 const NOT_KEPT: &str = "not kept: a restart forgets it";
-const END_NOT_KEPT: &str = "not kept: the drill is over, and the audit does not have it";
+const END_NOT_KEPT: &str = "not kept: the audit does not have it";
 const ENDS: &str = "a restart ends it";
 
 /// Has a change made, or tells what it would do. Without an action there is nothing to protect.

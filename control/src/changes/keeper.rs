@@ -72,7 +72,7 @@ pub(super) struct Keeper {
     keeps: Keeps,
     known: SharedKnown,
     /// What runs, as far as it is written.
-    running: Running,
+    pub(super) running: Running,
     /// Texts that were written since they were last collected.
     put: usize,
     /// Not before that a checkpoint is written.
@@ -157,6 +157,16 @@ impl Keeper {
             let lost = self.late.pop_front();
             let reason = lost.map(|lost| lost.entry.reason);
             tracing::error!(reason, "a change that could not be written is forgotten by the journal");
+        }
+    }
+
+    /// What was found in a state has to be written before anything of this run, unless it waits already.
+    pub(super) fn remark(&mut self, remarks: Vec<Unwritten>) {
+        for remark in remarks.into_iter().rev() {
+            let change = &remark.entry.data.change;
+            if !self.late.iter().any(|late| late.entry.data.change == *change) {
+                self.late.push_front(remark.late());
+            }
         }
     }
 

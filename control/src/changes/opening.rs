@@ -111,10 +111,13 @@ impl Commit {
                     let _ = self.readers.set(readers);
                 }
                 tracing::info!(folder, "the state could be opened: changes are kept from now on");
+                let remarks = recorded.remarks(self.publisher.clock().wall());
+                self.keeper.running = recorded.running.clone();
                 let news = match is_changed {
                     false => self.take_up(recorded),
                     true => self.stay(recorded, base),
                 };
+                self.keeper.remark(remarks);
                 self.keeper.catch_up();
                 news.into_iter().for_each(|news| self.announce_own(news));
             }
@@ -146,9 +149,10 @@ impl Commit {
         let here = self.publisher.stepped(&current, &overlaid);
         let former = last.filter(|_| !is_in_force).and_then(|last| self.former(&last, own));
         let former = former.filter(|former| is_recorded || self.is_protected(former, &here));
-        // What was noted meanwhile stays noted; tables and files are told anew.
-        self.keeper.late.retain(|late| !late.is_of_tables());
         let file = self.known.lock().file.clone();
+        // What became of the file that was read last. Else what was noted meanwhile stays noted; tables and files are told anew.
+        let read = self.keeper.late.iter().rev().find(|late| late.reads(file.as_deref())).cloned();
+        self.keeper.late.retain(|late| !late.is_of_tables());
         let newest = recorded.last_version();
         let is_file = former.is_none();
         let version = former.or_else(|| {
@@ -160,9 +164,10 @@ impl Commit {
         if let Some(new) = new {
             self.keeper.late.push_back(begun(&mut recorded, &new.about, &new.text, is_file).late());
         }
-        if let Some(read) = file.filter(|read| recorded.known.file() != Some(read.as_str())) {
-            self.keeper.late.push_back(self.own_line(Recorded::FileRead { fingerprint: read.clone() }));
-            recorded.known.file = Some(read);
+        if let Some(fingerprint) = file.filter(|file| recorded.known.file() != Some(file.as_str())) {
+            recorded.known.file = Some(fingerprint.clone());
+            let read = read.unwrap_or_else(|| self.own_line(Recorded::FileRead { fingerprint }));
+            self.keeper.late.push_back(read);
         }
         tracing::info!(
             version = version.as_ref().map_or(own.about.version, |version| version.about.version),

@@ -60,6 +60,11 @@ impl Unwritten {
         matches!(self.entry.data.change, Recorded::Table { .. } | Recorded::FileRead { .. })
     }
 
+    /// Whether it says that the table's file with this fingerprint was read.
+    pub(super) fn reads(&self, file: Option<&str>) -> bool {
+        matches!(&self.entry.data.change, Recorded::FileRead { fingerprint } if file == Some(fingerprint))
+    }
+
     /// Whether it says what is overridden of a target.
     pub(super) fn overrides(&self, target: &Target) -> bool {
         matches!(&self.entry.data.change, Recorded::Override { set } if set.target == *target)

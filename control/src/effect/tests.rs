@@ -133,6 +133,15 @@ fn a_change_is_judged_at_so_many_expiries_and_no_more() {
     assert!(last.to_string().starts_with("the overrides of r31, r32, "), "{last}");
 }
 
+#[test]
+fn a_script_that_set_forty_at_once_left_the_later_ones_unjudged() {
+    let at = |ms: u64| (Moment::default() + Span::from_millis(ms), (Timestamp::UNIX_EPOCH, BTreeSet::new()));
+    let script = (0..40).map(|n| at(10_000 + 20 * n));
+    let all = together(script.chain([at(10_999), at(11_001), at(60_000)]).collect());
+    let moments: Vec<Moment> = all.into_keys().collect();
+    assert_eq!(moments, [10_999, 11_001, 60_000].map(|ms| at(ms).0));
+}
+
 fn any_patch() -> impl Strategy<Value = OverridePatch> {
     let states = prop::sample::select(vec![State::Active, State::Standby, State::Drain, State::Off]);
     let expiries = prop::option::of(1..10u64);

@@ -262,11 +262,14 @@ impl Tending {
 
     /// Leaves a note of what has changed in the file of tokens.
     async fn note_tokens(&self) {
-        let Some(changes) = self.access.token_changes() else { return };
+        let Some((changes, now)) = self.access.token_changes() else { return };
         let (author, role) = (OWN_NAME.to_owned(), OWN_NAME.to_owned());
         let order = order(What::Tokens(Box::new(changes)), "the file of tokens has changed", None);
-        if let Err(refused) = self.changes.submit(Order { author, role, ..order }).await {
-            tracing::warn!(?refused, "what has changed in the file of tokens is not in the audit");
+        match self.changes.submit(Order { author, role, ..order }).await {
+            Ok(_) => self.access.tokens_are_told(now),
+            Err(refused) => {
+                tracing::warn!(?refused, "what has changed in the file of tokens is not in the audit yet");
+            }
         }
     }
 
@@ -294,6 +297,10 @@ impl Tending {
     }
 
     async fn publish(&self, what: What, reason: &str, expects: Option<Seen>) -> Published {
+        let text = match &what {
+            What::Publish { text, .. } => text.clone(),
+            _ => String::new(),
+        };
         let why = match self.changes.submit(order(what, reason, expects)).await {
             Ok(done) => {
                 self.publishes.add(true);
@@ -314,7 +321,7 @@ impl Tending {
             }
             Err(Refused::Table(findings)) => {
                 findings.iter().for_each(|finding| tracing::error!("{finding}"));
-                refused_for(&findings)
+                refused_for(&findings, &text)
             }
             Err(Refused::Guarded { seen, violations }) => {
                 violations.iter().for_each(|violation| tracing::error!("{violation}"));

@@ -158,10 +158,18 @@ fn what_has_changed_in_the_file_of_tokens_is_kept_and_changes_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let edge = Edge::start(Some(&state), TABLE);
-    let changes = Box::new(TokenChanges::default());
+    let told = serde_json::json!({
+        "added": [{"name": "ann", "role": "operator", "regions": ["eu"]}],
+        "removed": [{"name": "bob", "role": "admin"}],
+    });
+    let changes: Box<TokenChanges> = serde_json::from_value(told).unwrap();
     let done = edge.submit(order(What::Tokens(changes.clone()))).unwrap();
-    assert_eq!((&done.made, done.version), (&Made::Tokens(changes), 1));
+    assert_eq!((&done.made, done.version), (&Made::Tokens(changes.clone()), 1));
     edge.stop();
-    let is_it = |line: &Entry<Line>| matches!(line.data.change, Recorded::Tokens { .. });
-    assert_eq!(lines(&state).iter().filter(|line| is_it(line)).count(), 1);
+    let lines = lines(&state);
+    let kept = lines.iter().filter_map(|line| match &line.data.change {
+        Recorded::Tokens { tokens } => Some(tokens),
+        _ => None,
+    });
+    assert_eq!(kept.collect::<Vec<_>>(), [&changes]);
 }

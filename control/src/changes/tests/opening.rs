@@ -337,3 +337,63 @@ fn a_file_that_was_changed_while_nobody_ran_is_asked_of_the_guard() {
     edge.stop();
     assert_eq!(Edge::start(None, &only_us).version(), 1);
 }
+
+#[test]
+fn a_harmless_file_was_refused_since_an_override_expired_a_moment_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_folder = folder.path().join("state");
+    let edge = Edge::start(Some(&state_folder), &only_us());
+    let patch = OverridePatch {
+        state: Some(Some(State::Drain)),
+        expires_in: Some(Span::from_secs(7200)),
+        ..patch("us")
+    };
+    edge.submit(Order { forces: Some(Seen::table(1)), ..order(What::Override(patch)) }).unwrap();
+    edge.stop();
+    let again = format!("{}# again\n", only_us());
+    let edge = Edge::start(Some(&state_folder), &again);
+    assert_eq!((edge.version(), edge.text()), (2, again));
+    edge.stop();
+}
+
+#[test]
+fn what_ran_in_a_former_process_was_forgotten_by_a_state_that_was_opened_late() {
+    let (folder, former, edge) = handover(TABLE);
+    let drill = DrillDraft {
+        region: "us".into(),
+        percent: 10.0,
+        lasts: Span::from_secs(600),
+        author: "ada".into(),
+        reason: "test".into(),
+    };
+    former.submit(order(What::Drill(drill))).unwrap();
+    former.stop();
+    edge.is_kept();
+    let ended = |line: &Entry<Line>| matches!(line.data.change, Recorded::DrillEnd { .. });
+    let ends: Vec<String> =
+        edge.lines().iter().filter(|line| ended(line)).map(|line| line.reason.clone()).collect();
+    assert_eq!(ends, ["a restart ended it"]);
+    edge.stop();
+    let edge = Edge::start(Some(&folder.path().join("state")), TABLE);
+    assert_eq!(edge.lines().iter().filter(|line| ended(line)).count(), 1, "once is enough");
+    edge.stop();
+}
+
+#[test]
+fn why_a_file_was_refused_is_kept_by_a_state_that_is_opened_late() {
+    let (_folder, former, edge) = handover(TABLE);
+    let noted = Order {
+        author: FILE.into(),
+        volatile: true,
+        reason: "refused: table.toml:1: no".into(),
+        ..order(What::FileRead { fingerprint: "0123456789ab".into() })
+    };
+    edge.submit(noted).unwrap();
+    former.stop();
+    edge.is_kept();
+    let read = |line: &Entry<Line>| matches!(line.data.change, Recorded::FileRead { .. });
+    let reasons: Vec<String> =
+        edge.lines().iter().filter(|line| read(line)).map(|line| line.reason.clone()).collect();
+    assert_eq!(reasons, ["refused: table.toml:1: no"]);
+    edge.stop();
+}
