@@ -19,9 +19,9 @@ use crate::overlay::{Overlay, Target};
 use crate::share::{Basis, Samples};
 use crate::snapshot::Snapshot;
 
-/// Expiries that a change is judged at; the latest stands for those beyond.
-const MAX_EXPIRIES: usize = 32;
-/// If there are more, what expires within so long is judged at once: calls of one script, one after the other.
+/// Moments beside its own that a change is judged at; the latest stands for those beyond.
+const MAX_TURNS: usize = 32;
+/// If there are more, what comes within so long is judged at once: calls of one script, one after the other.
 const TOGETHER: Span = Span::from_secs(1);
 /// Overrides that are named where they expire together; the others are counted.
 const NAMED: usize = 20;
@@ -101,26 +101,32 @@ pub fn preview(before: &Snapshot, after: &Snapshot, samples: &Samples) -> Effect
     }
 }
 
-/// What a guard refuses of a change, and nothing else: what it takes away at once, then what it does as overrides expire.
+/// What a guard refuses of a change, and nothing else: what it takes away at once, then what it does as ramps end and overrides
+/// expire. Between two such moments weights move in straight lines, so nothing is worse there than at both.
+///
+/// Taken away is what would be there without the change and is there now: to keep up what holds already takes nothing away.
 #[must_use]
 pub fn refused(before: &Snapshot, after: &Snapshot) -> Vec<TakenAway> {
     let (mut was, mut is) = (Overlay::clone(&before.overlay), Overlay::clone(&after.overlay));
-    let expiries = expiries(&was, &is).into_iter().map(Some);
     let mut found: Vec<TakenAway> = Vec::new();
-    for expiry in std::iter::once(None).chain(expiries) {
-        if let Some((moment, _)) = &expiry {
-            was.expire(*moment);
-            is.expire(*moment);
+    let mut take = |violation: Violation, once: Option<Expiry>| {
+        // What is gone already is not taken away once more.
+        if !found.iter().any(|known| known.violation.is_like(&violation)) {
+            found.push(TakenAway { violation, once });
         }
-        let settled = was.effective_at_the_end(before.table());
-        let come = is.effective_at_the_end(after.table());
-        for violation in violations(side(before, &settled), side(after, &come)) {
-            // What is gone already is not taken away once more.
-            if !found.iter().any(|known| known.violation.is_like(&violation)) {
-                let once = expiry.as_ref().map(|(_, expiry)| expiry.clone());
-                found.push(TakenAway { violation, once });
-            }
+    };
+    let (now, come) = (side(before, &before.effective), side(after, &after.effective));
+    violations(now, come).into_iter().for_each(|violation| take(violation, None));
+    for (moment, once) in turns(&was, &is) {
+        was.pass(moment);
+        is.pass(moment);
+        let (without, with) = (was.effective(before.table()), is.effective(after.table()));
+        let mut taken = violations(side(before, &without), side(after, &with));
+        if !taken.is_empty() {
+            let than_now = violations(now, side(after, &with));
+            taken.retain(|taken| than_now.iter().any(|known| known.is_like(taken)));
         }
+        taken.into_iter().for_each(|violation| take(violation, once.clone()));
     }
     found
 }
@@ -143,12 +149,12 @@ pub(crate) fn left_alone(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     alone.flatten().collect()
 }
 
-/// When something expires, and what.
-type Expiring = BTreeMap<Moment, (Timestamp, BTreeSet<Target>)>;
+/// When a ramp ends or something expires, and what does.
+type Turns = BTreeMap<Moment, (Timestamp, BTreeSet<Target>)>;
 
-/// What expires within a second of another, with it.
-fn together(all: Expiring) -> Expiring {
-    let (mut together, mut began) = (Expiring::new(), Moment::default());
+/// What comes within a second of another, with it.
+fn together(all: Turns) -> Turns {
+    let (mut together, mut began) = (Turns::new(), Moment::default());
     for (moment, (at, mut targets)) in all {
         match together.pop_last() {
             Some((_, (_, sooner))) if moment.since(began) < TOGETHER => targets.extend(sooner),
@@ -162,26 +168,31 @@ fn together(all: Expiring) -> Expiring {
     together
 }
 
-/// The moments at which overrides of either side expire, soonest first.
-fn expiries(before: &Overlay, after: &Overlay) -> Vec<(Moment, Expiry)> {
-    let mut all = Expiring::new();
+/// The moments at which ramps of either side end and overrides expire, and of which, soonest first.
+fn turns(before: &Overlay, after: &Overlay) -> Vec<(Moment, Option<Expiry>)> {
+    let mut all = Turns::new();
     for (moment, at, target) in before.expiries().chain(after.expiries()) {
         all.entry(moment).or_insert_with(|| (at, BTreeSet::new())).1.insert(target);
     }
-    if all.len() > MAX_EXPIRIES {
+    for (moment, at) in before.ramp_ends().chain(after.ramp_ends()) {
+        all.entry(moment).or_insert_with(|| (at, BTreeSet::new()));
+    }
+    if all.len() > MAX_TURNS {
         all = together(all);
     }
-    while all.len() > MAX_EXPIRIES
+    while all.len() > MAX_TURNS
         && let (Some((last, (at, mut targets))), Some((_, (_, sooner)))) = (all.pop_last(), all.pop_last())
     {
         targets.extend(sooner);
         all.insert(last, (at, targets));
     }
-    let expiry = |(moment, (at, targets)): (Moment, (Timestamp, BTreeSet<Target>))| {
+    let turn = |(moment, (at, targets)): (Moment, (Timestamp, BTreeSet<Target>))| {
         let more_overrides = targets.len().saturating_sub(NAMED);
-        (moment, Expiry { overrides: targets.into_iter().take(NAMED).collect(), more_overrides, at })
+        let expires = !targets.is_empty();
+        let overrides = targets.into_iter().take(NAMED).collect();
+        (moment, expires.then_some(Expiry { overrides, more_overrides, at }))
     };
-    all.into_iter().map(expiry).collect()
+    all.into_iter().map(turn).collect()
 }
 
 fn side<'a>(snapshot: &'a Snapshot, effective: &'a Effective) -> Side<'a, crate::snapshot::Vitals> {

@@ -244,6 +244,17 @@ impl Overlay {
         })
     }
 
+    /// When ramps end that are under way, as moments and as times, in no order.
+    pub(crate) fn ramp_ends(&self) -> impl Iterator<Item = (Moment, Timestamp)> {
+        self.values().flat_map(Overrides::ramp_ends).filter(|(moment, _)| *moment > self.at)
+    }
+
+    /// What it comes to by itself at a later moment.
+    pub(crate) fn pass(&mut self, later: Moment) {
+        self.expire(later);
+        self.at = later;
+    }
+
     /// When an override expires or a weight moves on by itself, after `now`.
     pub(crate) fn next(&self, now: Moment) -> Option<Moment> {
         self.values().filter_map(|overrides| overrides.next(now, STEP_PAUSE)).min()

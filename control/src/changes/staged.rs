@@ -85,7 +85,10 @@ impl<'a> Staged<'a> {
                 Ok((Step::Override(change.clone()), Made::Override(change)))
             }
             What::Restore { from, to } if *self.last.overlay.of(&from.target) == from.overrides => {
-                Ok((Step::Override(to.clone()), Made::Override(to.clone())))
+                // What has expired meanwhile does not come back, and nobody is told that it did.
+                let mut to = to.clone();
+                to.overrides.expire(self.publisher.clock().now());
+                Ok((Step::Override(to.clone()), Made::Override(to)))
             }
             What::Restore { .. } => Err(Refused::Overtaken),
             What::Watch(trial) => Ok((Step::Nothing, Made::Watch(trial.clone()))),

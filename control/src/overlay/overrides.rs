@@ -160,6 +160,11 @@ impl Overrides {
         expiries.into_iter().flatten()
     }
 
+    /// When its ramps end: the moment and the time of each.
+    pub(super) fn ramp_ends(&self) -> impl Iterator<Item = (Moment, Timestamp)> {
+        self.ramps().map(|ramp| (ramp.ends, ramp.ends_at))
+    }
+
     /// When the first value expires.
     pub(crate) fn expires(&self) -> Option<Moment> {
         self.expiries().map(|(moment, _)| moment).min()
@@ -179,7 +184,7 @@ impl Overrides {
     }
 
     /// Ends what has expired.
-    pub(super) fn expire(&mut self, now: Moment) {
+    pub(crate) fn expire(&mut self, now: Moment) {
         self.weight.take_if(|weight| weight.has_expired(now));
         self.state.take_if(|state| state.has_expired(now));
         self.health.take_if(|health| health.has_expired(now));

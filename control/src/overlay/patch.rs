@@ -230,6 +230,17 @@ impl OverridePatch {
         if self.expires_in.is_some_and(|span| span == Span::ZERO || span > MAX_EXPIRY) {
             return wrong("expires_in", "an override lasts longer than nothing and at most a year");
         }
+        let ends_all = [
+            self.weight.flatten().is_none(),
+            self.state.flatten().is_none(),
+            self.health.flatten().is_none(),
+        ];
+        if self.expires_in.is_some() && ends_all == [true; 3] {
+            return wrong(
+                "expires_in",
+                "what is ended does not expire; give a weight, state or health that does",
+            );
+        }
         let Some(over) = self.over else { return Ok(()) };
         if over == Span::ZERO || over > MAX_OVER {
             return wrong("over", "a ramp takes longer than nothing and at most a day");
