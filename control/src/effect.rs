@@ -102,7 +102,7 @@ pub fn preview(before: &Snapshot, after: &Snapshot, samples: &Samples) -> Effect
 }
 
 /// What a guard refuses of a change, and nothing else: what it takes away at once, then what it does as ramps end and overrides
-/// expire. Between two such moments weights move in straight lines, so nothing is worse there than at both.
+/// expire. Between two such moments weights move in straight lines, so nothing is worse there than at one of them.
 ///
 /// Taken away is what would be there without the change and is there now: to keep up what holds already takes nothing away.
 #[must_use]
@@ -117,7 +117,11 @@ pub fn refused(before: &Snapshot, after: &Snapshot) -> Vec<TakenAway> {
     };
     let (now, come) = (side(before, &before.effective), side(after, &after.effective));
     violations(now, come).into_iter().for_each(|violation| take(violation, None));
-    for (moment, once) in turns(&was, &is) {
+    // What ends at a moment counts until then.
+    let turns = turns(&was, &is)
+        .into_iter()
+        .flat_map(|(moment, once)| [(moment - Span::from_nanos(1), None), (moment, once)]);
+    for (moment, once) in turns {
         was.pass(moment);
         is.pass(moment);
         let (without, with) = (was.effective(before.table()), is.effective(after.table()));
@@ -128,6 +132,8 @@ pub fn refused(before: &Snapshot, after: &Snapshot) -> Vec<TakenAway> {
         }
         taken.into_iter().for_each(|violation| take(violation, once.clone()));
     }
+    // The gravest first, whenever it comes.
+    found.sort_by_key(|taken| !matches!(taken.violation, Violation::NothingUsable { .. }));
     found
 }
 
