@@ -8,7 +8,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crossbeam_queue::ArrayQueue;
 use jiff::Timestamp;
@@ -23,6 +23,7 @@ use steer::{Client, Table};
 use utoipa::ToSchema;
 
 use crate::snapshot::Snapshot;
+use crate::version::Version;
 
 /// Requests that each worker remembers.
 const PER_WORKER: usize = 512;
@@ -36,13 +37,16 @@ const MAX_FORMER: usize = 8;
 #[derive(Debug)]
 pub struct Samples {
     rings: Box<[ArrayQueue<Sample>]>,
+    /// The newest versions that workers have met, newest first. Samples name them by number: a count of who holds a table would be
+    /// written by all workers.
+    tables: Mutex<Vec<(u64, Weak<Table>)>>,
 }
 
 /// A request as the decision saw it.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// The table that the lane belongs to; a sample says nothing once nobody else holds it.
-    pub table: Weak<Table>,
+    /// The version of the table that the lane belongs to; a sample says nothing once nobody holds that.
+    pub version: u64,
     /// When it came.
     pub at: Timestamp,
     /// How it found its region.
@@ -103,7 +107,18 @@ impl Samples {
     /// Empty rings for that many workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { rings: (0..workers).map(|_| ArrayQueue::new(PER_WORKER)).collect() }
+        let rings = (0..workers).map(|_| ArrayQueue::new(PER_WORKER)).collect();
+        Self { rings, tables: Mutex::default() }
+    }
+
+    /// A worker has met a version, of whose requests it will leave samples.
+    pub fn meet(&self, version: &Version) {
+        let mut tables = self.lock();
+        if !tables.iter().any(|(known, _)| *known == version.about.version) {
+            tables.push((version.about.version, Arc::downgrade(&version.table)));
+            tables.sort_by_key(|(number, _)| Reverse(*number));
+            tables.truncate(MAX_FORMER + 1);
+        }
     }
 
     /// Remembers a request of a worker, instead of its oldest when there are many.
@@ -143,11 +158,12 @@ impl Samples {
                 tables.push(asked.table.clone());
             }
         }
+        let by_route = by_route(table);
         for from in tables {
             if known.len() >= ENOUGH {
                 break;
             }
-            let lanes = lanes_in(&from, table);
+            let lanes = lanes_in(&from, &by_route);
             let is_told =
                 |asked: &Asked| Arc::ptr_eq(&asked.table, &from) && lanes[asked.lane.index()].is_some();
             known.extend(former.iter().filter(|(_, asked)| is_told(asked)).cloned());
@@ -167,15 +183,23 @@ impl Samples {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Weak<Table>)>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The requests whose tables are still held, and when they came.
     fn held(&self) -> Vec<(Timestamp, Asked)> {
+        let tables = self.lock().clone().into_iter();
+        let tables: BTreeMap<u64, Arc<Table>> =
+            tables.filter_map(|(version, table)| Some((version, table.upgrade()?))).collect();
         let mut held = Vec::new();
         for ring in &self.rings {
             // Taken out and put back; what a worker adds meanwhile counts next time.
             for sample in (0..ring.len()).map_while(|_| ring.pop()).collect::<Vec<_>>() {
-                if let Some(table) = sample.table.upgrade() {
+                if let Some(table) = tables.get(&sample.version) {
                     let _ = ring.push(sample.clone());
-                    held.push((sample.at, Asked { table, lane: sample.lane, client: sample.client }));
+                    let (table, lane, client) = (table.clone(), sample.lane, sample.client);
+                    held.push((sample.at, Asked { table, lane, client }));
                 }
             }
         }
@@ -198,6 +222,7 @@ fn shares(snapshot: &Snapshot, asked: &[Asked]) -> BTreeMap<RegionId, f64> {
 
 /// The requests as a table sees them, whichever they came under: the lane of the route of that name, and regions by name.
 fn seen_under(table: &Arc<Table>, asked: &[Asked]) -> Vec<(LaneId, Client)> {
+    let by_route = by_route(table);
     let mut lanes: Vec<(&Arc<Table>, Vec<Option<LaneId>>)> = Vec::new();
     let seen = asked.iter().filter_map(|Asked { table: from, lane, client }| {
         let mut client = client.clone();
@@ -206,7 +231,7 @@ fn seen_under(table: &Arc<Table>, asked: &[Asked]) -> Vec<(LaneId, Client)> {
         }
         let known = lanes.iter().position(|(known, _)| Arc::ptr_eq(known, from));
         let known = known.unwrap_or_else(|| {
-            lanes.push((from, lanes_in(from, table)));
+            lanes.push((from, lanes_in(from, &by_route)));
             lanes.len() - 1
         });
         let lane = lanes[known].1[lane.index()]?;
@@ -219,15 +244,20 @@ fn seen_under(table: &Arc<Table>, asked: &[Asked]) -> Vec<(LaneId, Client)> {
     seen.collect()
 }
 
+/// The lanes of a table by their routes' names.
+fn by_route(table: &Table) -> BTreeMap<&str, LaneId> {
+    let lane = |route: &Route| Some(route.forward()?.lane);
+    table.routes.iter().filter_map(|route| Some((route.name.as_str(), lane(route)?))).collect()
+}
+
 /// For each lane of a table, the one that a route of the same name has in another.
-fn lanes_in(before: &Table, after: &Table) -> Vec<Option<LaneId>> {
-    let lane = |route: &Route| route.forward().map(|forward| forward.lane);
-    let then: BTreeMap<&str, LaneId> =
-        after.routes.iter().filter_map(|route| Some((route.name.as_str(), lane(route)?))).collect();
+fn lanes_in(before: &Table, after: &BTreeMap<&str, LaneId>) -> Vec<Option<LaneId>> {
     let mut lanes: Vec<Option<LaneId>> = vec![None; before.lanes.len()];
     for route in &before.routes {
-        if let (Some(from), Some(to)) = (lane(route), then.get(route.name.as_str())) {
-            lanes[from.index()].get_or_insert(*to);
+        let Some(from) = route.forward().map(|forward| &mut lanes[forward.lane.index()]) else { continue };
+        // Ten thousand routes share few lanes.
+        if from.is_none() {
+            *from = after.get(route.name.as_str()).copied();
         }
     }
     lanes

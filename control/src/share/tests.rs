@@ -50,10 +50,12 @@ fn second(second: u64) -> Timestamp {
 
 /// Requests under what is in force, one a second from then on.
 fn come(samples: &Samples, publisher: &Publisher, from: u64, count: u64) {
-    let table = Arc::downgrade(&publisher.snapshot().version.table);
+    let snapshot = publisher.snapshot();
+    samples.meet(&snapshot.version);
+    let version = snapshot.version.about.version;
     for key in from..from + count {
-        let (table, client) = (table.clone(), Client::unknown(key));
-        samples.add(0, Sample { table, at: second(key), lane: LaneId::default(), client });
+        let (at, lane, client) = (second(key), LaneId::default(), Client::unknown(key));
+        samples.add(0, Sample { version, at, lane, client });
     }
 }
 
@@ -108,4 +110,16 @@ fn the_newest_tables_are_asked_first_and_those_that_nobody_holds_not_at_all() {
     assert_eq!(samples.held().len(), 160);
     drop(publisher);
     assert_eq!(samples.held().len(), 0);
+}
+
+#[test]
+fn so_many_tables_are_known_and_a_late_worker_drives_none_out() {
+    let (publisher, samples) = (publisher(), Samples::new(1));
+    let first = publisher.snapshot();
+    for second in 0..20 {
+        publisher.publish(draft(TABLE)).unwrap();
+        come(&samples, &publisher, second, 1);
+    }
+    samples.meet(&first.version);
+    assert_eq!(samples.held().len(), MAX_FORMER + 1);
 }

@@ -126,6 +126,8 @@ pub(crate) struct Worker {
     nowhere: Rc<str>,
     /// Requests decided, to sample some of them.
     seen: Cell<u32>,
+    /// The version that was sampled last.
+    met: Cell<u64>,
 }
 
 /// One request in so many is remembered for predictions.
@@ -176,6 +178,7 @@ impl Worker {
             nothing: shard.requests("-", "-"),
             nowhere: "-".into(),
             seen: Cell::new(0),
+            met: Cell::new(0),
             shard,
         })
     }

@@ -225,8 +225,12 @@ impl Worker {
         let seen = self.seen.get().wrapping_add(1);
         self.seen.set(seen);
         if seen <= SAMPLE_ALL_OF_FIRST || seen.is_multiple_of(SAMPLE_EVERY) {
-            let (table, at) = (Arc::downgrade(&resolved.snapshot.version.table), self.clock.wall());
-            self.samples.add(self.index, Sample { table, at, lane: decision.lane, client: client.clone() });
+            let version = resolved.snapshot.version.about.version;
+            if self.met.replace(version) != version {
+                self.samples.meet(&resolved.snapshot.version);
+            }
+            let (lane, client) = (decision.lane, client.clone());
+            self.samples.add(self.index, Sample { version, at: self.clock.wall(), lane, client });
         }
     }
 }
