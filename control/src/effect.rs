@@ -1,14 +1,16 @@
 //! What a change would do, told before it is made: where traffic would go, and what would be taken away.
 //!
-//! Both sides are looked at with every ramp at its end, so that a drain over five minutes is judged by what it comes to. And they
-//! are looked at again as they will be each time that an override expires, on either side: a region that serves for an hour does
-//! not carry those whose own is drained for good, and a drain for an hour takes nothing away after it.
+//! Shares are predicted with every ramp at its end: a drain over five minutes is looked at by what it comes to. A guard judges now,
+//! and again at every moment when a ramp ends or an override expires, on either side: a region that serves for an hour does not
+//! carry those whose own is drained for good, one that is on its way in carries nobody yet, and a drain for an hour takes nothing
+//! away after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use steer::decide::World;
 use steer::effective::Effective;
 use steer::guard::{Side, Violation, violations, without_region};
 use steer::{Moment, Span};
@@ -107,21 +109,11 @@ pub fn preview(before: &Snapshot, after: &Snapshot, samples: &Samples) -> Effect
 /// Taken away is what would be there without the change and is there now: to keep up what holds already takes nothing away.
 #[must_use]
 pub fn refused(before: &Snapshot, after: &Snapshot) -> Vec<TakenAway> {
+    let now = side(before, &before.effective);
+    let mut found = Found::default();
+    found.add(violations(now, side(after, &after.effective)), None);
     let (mut was, mut is) = (Overlay::clone(&before.overlay), Overlay::clone(&after.overlay));
-    let mut found: Vec<TakenAway> = Vec::new();
-    let mut take = |violation: Violation, once: Option<Expiry>| {
-        // What is gone already is not taken away once more.
-        if !found.iter().any(|known| known.violation.is_like(&violation)) {
-            found.push(TakenAway { violation, once });
-        }
-    };
-    let (now, come) = (side(before, &before.effective), side(after, &after.effective));
-    violations(now, come).into_iter().for_each(|violation| take(violation, None));
-    // What ends at a moment counts until then.
-    let turns = turns(&was, &is)
-        .into_iter()
-        .flat_map(|(moment, once)| [(moment - Span::from_nanos(1), None), (moment, once)]);
-    for (moment, once) in turns {
+    for (moment, once) in turns(&was, &is) {
         was.pass(moment);
         is.pass(moment);
         let (without, with) = (was.effective(before.table()), is.effective(after.table()));
@@ -130,19 +122,47 @@ pub fn refused(before: &Snapshot, after: &Snapshot) -> Vec<TakenAway> {
             let than_now = violations(now, side(after, &with));
             taken.retain(|taken| than_now.iter().any(|known| known.is_like(taken)));
         }
-        taken.into_iter().for_each(|violation| take(violation, once.clone()));
+        found.add(taken, once.as_ref());
     }
-    // The gravest first, whenever it comes.
-    found.sort_by_key(|taken| !matches!(taken.violation, Violation::NothingUsable { .. }));
-    found
+    found.gravest_first()
 }
 
-/// What a region's death would take away: whether the others can carry what it carries. An unknown region takes nothing away.
+/// What a region's death would take away until a moment: whether the others can carry what it carries. An unknown region takes
+/// nothing away.
 #[must_use]
-pub fn if_dead(snapshot: &Snapshot, region: &str) -> Vec<TakenAway> {
-    let region = snapshot.table().region_named(region);
-    let violations = region.map_or_else(Vec::new, |region| without_region(&snapshot.world(), region));
-    violations.into_iter().map(|violation| TakenAway { violation, once: None }).collect()
+pub fn if_dead(snapshot: &Snapshot, region: &str, until: Moment) -> Vec<TakenAway> {
+    let Some(region) = snapshot.table().region_named(region) else { return Vec::new() };
+    let mut found = Found::default();
+    found.add(without_region(&snapshot.world(), region), None);
+    let mut overlay = Overlay::clone(&snapshot.overlay);
+    for (moment, once) in turns(&overlay, &overlay).into_iter().take_while(|(moment, _)| *moment < until) {
+        overlay.pass(moment);
+        let effective = overlay.effective(snapshot.table());
+        found
+            .add(without_region(&World { effective: &effective, ..snapshot.world() }, region), once.as_ref());
+    }
+    found.gravest_first()
+}
+
+/// What would be taken away, each thing once, with the first moment at which it would.
+#[derive(Default)]
+struct Found(Vec<TakenAway>);
+
+impl Found {
+    fn add(&mut self, violations: Vec<Violation>, once: Option<&Expiry>) {
+        for violation in violations {
+            // What is gone already is not taken away once more.
+            if !self.0.iter().any(|known| known.violation.is_like(&violation)) {
+                self.0.push(TakenAway { violation, once: once.cloned() });
+            }
+        }
+    }
+
+    /// Whenever it comes.
+    fn gravest_first(mut self) -> Vec<TakenAway> {
+        self.0.sort_by_key(|taken| !matches!(taken.violation, Violation::NothingUsable { .. }));
+        self.0
+    }
 }
 
 /// The routes that had a usable region and have none since, as things stand; twenty of each kind at most.
@@ -174,7 +194,8 @@ fn together(all: Turns) -> Turns {
     together
 }
 
-/// The moments at which ramps of either side end and overrides expire, and of which, soonest first.
+/// The moments at which ramps of either side end and overrides expire, and which, soonest first; before each, the last moment until
+/// then.
 fn turns(before: &Overlay, after: &Overlay) -> Vec<(Moment, Option<Expiry>)> {
     let mut all = Turns::new();
     for (moment, at, target) in before.expiries().chain(after.expiries()) {
@@ -196,9 +217,11 @@ fn turns(before: &Overlay, after: &Overlay) -> Vec<(Moment, Option<Expiry>)> {
         let more_overrides = targets.len().saturating_sub(NAMED);
         let expires = !targets.is_empty();
         let overrides = targets.into_iter().take(NAMED).collect();
-        (moment, expires.then_some(Expiry { overrides, more_overrides, at }))
+        let once = expires.then_some(Expiry { overrides, more_overrides, at });
+        // What ends at a moment counts until then.
+        [(moment - Span::from_nanos(1), None), (moment, once)]
     };
-    all.into_iter().map(turn).collect()
+    all.into_iter().flat_map(turn).collect()
 }
 
 fn side<'a>(snapshot: &'a Snapshot, effective: &'a Effective) -> Side<'a, crate::snapshot::Vitals> {

@@ -28,7 +28,7 @@ const NAMED: usize = 20;
 pub struct Side<'a, S> {
     /// The table.
     pub table: &'a Table,
-    /// States and weights, with overrides: those of the moment that is judged; ramps at their end.
+    /// States and weights, with overrides, at the moment that is judged.
     pub effective: &'a Effective,
     /// What is observed.
     pub signals: &'a S,

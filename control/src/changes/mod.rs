@@ -155,7 +155,7 @@ impl Changes {
         let (step, _, after) = staged.stage(order, &|version| self.text(version))?;
         let mut effect = preview(&current, &after, &self.samples);
         match &step {
-            Step::Drill(drill) => effect.violations = if_dead(&current, &drill.region),
+            Step::Drill(drill) => effect.violations = if_dead(&current, &drill.region, drill.ends),
             Step::Table(_) => self.publisher.forget_unpublished(),
             Step::Override(change) => {
                 effect.afterwards = change.afterwards(current.overlay.of(&change.target), current.table());

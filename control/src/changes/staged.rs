@@ -43,7 +43,7 @@ impl<'a> Staged<'a> {
         let (step, made, after) = self.stage(order, text)?;
         if order.forces.is_none() {
             let violations = match &step {
-                Step::Drill(drill) => if_dead(&self.last, &drill.region),
+                Step::Drill(drill) => if_dead(&self.last, &drill.region, drill.ends),
                 Step::EndDrill | Step::Nothing => Vec::new(),
                 Step::Table(_) | Step::Override(_) | Step::Overlay(_) => refused(&self.last, &after),
             };

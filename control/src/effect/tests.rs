@@ -127,8 +127,8 @@ fn a_change_is_judged_at_so_many_expiries_and_no_more() {
     }
     let snapshot = publisher.snapshot();
     let turns = turns(&snapshot.overlay, &snapshot.overlay);
-    assert_eq!(turns.len(), MAX_TURNS);
-    let last = turns[MAX_TURNS - 1].1.as_ref().unwrap();
+    assert_eq!(turns.len(), 2 * MAX_TURNS, "and before each");
+    let last = turns[2 * MAX_TURNS - 1].1.as_ref().unwrap();
     assert_eq!((last.overrides.len(), last.more_overrides), (9, 0), "the last one, and those before it");
     assert!(last.to_string().starts_with("the overrides of r31, r32, "), "{last}");
 }
@@ -175,6 +175,23 @@ fn what_holds_already_may_hold_for_longer() {
     publisher.patch(state("us", State::Drain, Some(60))).unwrap();
     assert_eq!(said(&publisher, state("eu", State::Drain, Some(120))), []);
     assert_eq!(said(&publisher, state("eu", State::Drain, None)), []);
+}
+
+#[test]
+fn a_drill_took_no_notice_of_what_expires_before_it_ends() {
+    let publisher = publisher(TABLE);
+    publisher.patch(state("us", State::Active, Some(20))).unwrap();
+    publisher.patch(state("ap", State::Off, None)).unwrap();
+    let now = publisher.clock().now();
+    let taken = |seconds| if_dead(&publisher.snapshot(), "eu", now + Span::from_secs(seconds));
+    assert_eq!(taken(10), [], "us carries it");
+    let once: Vec<String> = taken(30)
+        .into_iter()
+        .flat_map(|taken| taken.once)
+        .flat_map(|it| it.overrides)
+        .map(|it| it.to_string())
+        .collect();
+    assert_eq!(once, ["us", "us"], "nothing usable, and more than half");
 }
 
 fn any_patch() -> impl Strategy<Value = OverridePatch> {

@@ -8,7 +8,7 @@ use steer::ids::LaneId;
 use steer::ranking::Ranked;
 use steer::signals::{Health, Observed, Signals};
 use steer::spec::State;
-use steer::{Defect, KeyPath, Span, Table};
+use steer::{Defect, KeyPath, Moment, Span, Table};
 
 use super::{Draft, Publisher, Resumed, Step};
 use crate::clock::Clock;
@@ -267,7 +267,7 @@ fn a_drill_hits_its_part_survives_a_publish_and_ends() {
     assert_eq!(set_drill(&publisher, drill("eu", f64::NAN, Span::from_secs(1))), Err(DrillRefused::Percent));
     assert_eq!(set_drill(&publisher, drill("eu", 100.1, Span::from_secs(1))), Err(DrillRefused::Percent));
     assert_eq!(set_drill(&publisher, drill("eu", 50.0, Span::ZERO)), Err(DrillRefused::Lasts));
-    assert_eq!(effect::if_dead(&publisher.snapshot(), "eu"), []);
+    assert_eq!(effect::if_dead(&publisher.snapshot(), "eu", Moment::default()), []);
     set_drill(&publisher, drill("eu", 25.0, Span::from_secs(600))).unwrap();
     let hit = |publisher: &Publisher| {
         (0..4000).filter(|key| decided(publisher, *key) == ("us".to_owned(), true)).count()
@@ -287,7 +287,11 @@ fn a_drill_hits_its_part_survives_a_publish_and_ends() {
     assert_eq!((hit(&publisher), publisher.snapshot().drill.is_none()), (0, true));
     let us = patch("us", None, Some(Some(State::Off)), None);
     publisher.patch(us).unwrap();
-    assert_eq!(effect::if_dead(&publisher.snapshot(), "eu").len(), 2, "nobody is left to carry it");
+    assert_eq!(
+        effect::if_dead(&publisher.snapshot(), "eu", Moment::default()).len(),
+        2,
+        "nobody is left to carry it"
+    );
 }
 
 #[test]
