@@ -39,6 +39,7 @@ pub mod share;
 pub mod snapshot;
 pub mod traffic;
 pub mod trial;
+mod typo;
 pub mod uplink;
 pub mod version;
 pub mod vitals;

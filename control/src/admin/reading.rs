@@ -13,10 +13,10 @@ use serde::de::value::Error as NotInQuery;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Error as At, Path, Segment};
 
+use crate::typo::meant;
+
 /// The most that is repeated of what was sent, in characters.
 const MAX_SHOWN_CHARACTERS: usize = 60;
-/// How far a name may be from one that is meant.
-const MAX_TYPOS: usize = 2;
 
 /// What a reason takes.
 pub(super) const REASON: &str = "a text of 1 to 1000 characters";
@@ -52,7 +52,9 @@ pub(super) fn body<T: Fields>(text: &[u8]) -> Result<T, Mistake> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let read = serde_path_to_error::deserialize(&mut json).map_err(|error: At<serde_json::Error>| {
         let sent = |field: &str| serde_json::from_slice::<Map<String, Value>>(text).ok()?.remove(field);
-        match error.inner().is_data() {
+        // Of a word it says that there is no JSON where something else stands.
+        let is_json = error.inner().is_data() || serde_json::from_slice::<Map<String, Value>>(text).is_ok();
+        match is_json {
             true => mistake::<T>("body", error.path(), &error.inner().to_string(), sent),
             false => not_json(error.inner()),
         }
@@ -107,9 +109,7 @@ fn mistake<T: Fields>(
 
 fn unknown<T: Fields>(name: &str) -> Mistake {
     let names = || T::FIELDS.iter().map(|(field, _)| *field);
-    let typos = |known: &&str| strsim::damerau_levenshtein(known, name);
-    let meant = names().min_by_key(typos).filter(|known| typos(known) <= MAX_TYPOS);
-    let detail = match meant {
+    let detail = match meant(name, names()) {
         Some(meant) => format!("there is no {name:?} here; did you mean {meant:?}?"),
         None => format!("there is no {name:?} here; there are {}", names().collect::<Vec<_>>().join(", ")),
     };
@@ -139,6 +139,7 @@ mod tests {
     use std::fmt;
 
     use serde::Deserialize;
+    use steer::spec::State;
 
     use super::super::{audit, conditions, drill, explain, log_level, origins, overrides, pages, tables};
     use super::*;
@@ -150,11 +151,13 @@ mod tests {
         _lasts: u8,
         #[serde(default)]
         _after: Option<u64>,
+        #[serde(default)]
+        _state: Option<State>,
     }
 
     impl Fields for Wanted {
         const FIELDS: &'static [(&'static str, &'static str)] =
-            &[("for", "a whole number from 0 to 255"), ("_after", "a whole number")];
+            &[("for", "a whole number from 0 to 255"), ("_after", "a whole number"), ("_state", "a state")];
     }
 
     fn told<T: fmt::Debug>(read: Result<T, Mistake>) -> (String, String) {
@@ -179,11 +182,13 @@ mod tests {
             (r#"{"for": "x""#, "for", takes.to_owned()),
             (r#"{"_after": 1}"#, "for", format!("it is missing; {takes}")),
             (r#"{"for": 1, "for": 2}"#, "for", "it is there twice".to_owned()),
+            (r#"{"for": 1, "_state": 3}"#, "_state", "3 was sent; it takes a state".to_owned()),
+            (r#"{"for": 1, "_state": ["drain"]}"#, "_state", "a list was sent; it takes a state".to_owned()),
             (r#"{"fro": 1}"#, "fro", r#"there is no "fro" here; did you mean "for"?"#.to_owned()),
             (
                 r#"{"nonsense": 1}"#,
                 "nonsense",
-                r#"there is no "nonsense" here; there are for, _after"#.to_owned(),
+                r#"there is no "nonsense" here; there are for, _after, _state"#.to_owned(),
             ),
             ("[]", "body", "it is not a JSON object".to_owned()),
         ] {

@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 use steer::defect::Step;
 use steer::{Defect, KeyPath};
 
+use crate::typo::meant;
+
 /// The schema of a type, ready to validate with.
 #[derive(Debug)]
 pub(crate) struct Schema {
@@ -96,8 +98,7 @@ impl Schema {
             .and_then(Value::as_object)
             .map(|properties| properties.keys().map(String::as_str).collect())
             .unwrap_or_default();
-        let close = |known: &&&str| strsim::damerau_levenshtein(known, key) <= 2;
-        let meant = known.iter().find(close).copied();
+        let meant = meant(key, known.iter().copied());
         let problem = match meant {
             Some(meant) => format!("there is no key {key:?} here; did you mean {meant:?}?"),
             None => format!("there is no key {key:?} here; the keys are {}", known.join(", ")),
