@@ -162,12 +162,15 @@ pub(crate) fn ended(output: Output) -> Ended {
     Ended { code: output.status.code(), said: text(output.stdout), complained: text(output.stderr) }
 }
 
+/// In an order that is written: origins next door are measured, and then either may be the nearer one.
+pub(crate) fn first_near(near: &Origin, far: &Origin) -> String {
+    table_with(&[("near", &[near.host()]), ("far", &[far.host()])], "", "policy = \"order\"")
+        + "[[policies]]\nname = \"order\"\nsteering = \"active-passive\"\norder = [\"near\", \"far\"]\n"
+}
+
 pub(crate) async fn near_and_far() -> ([Origin; 2], Edge, Operator) {
     let (near, far) = (Origin::named("near").await, Origin::named("far").await);
-    // In an order that is written: origins next door are measured, and then either may be the nearer one.
-    let table = table_with(&[("near", &[near.host()]), ("far", &[far.host()])], "", "policy = \"order\"")
-        + "[[policies]]\nname = \"order\"\nsteering = \"active-passive\"\norder = [\"near\", \"far\"]\n";
-    let edge = EdgeBuilder::new(NEARSIDE, &table).start().await;
+    let edge = EdgeBuilder::new(NEARSIDE, &first_near(&near, &far)).start().await;
     let operator = Operator::of(&edge);
     ([near, far], edge, operator)
 }

@@ -1,5 +1,6 @@
 //! Changes under watch: what does harm is taken back by itself, within seconds and with the evidence as its reason.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -7,10 +8,11 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use testkit::{Client, Edge, EdgeBuilder, Origin, answer, table, table_with, until};
+use testkit::{Client, Edge, EdgeBuilder, Origin, answer, table, until};
 use tokio::task::JoinSet;
 
 use crate::NEARSIDE;
+use crate::operator::first_near;
 
 /// Clients that ask one thing after another and take whatever they are told.
 struct Load {
@@ -155,10 +157,7 @@ async fn a_table_that_serves_passes_and_what_others_publish_is_theirs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_or_an_override_that_fails_requests_is_taken_back() {
     let (near, far) = (Origin::named("near").await, broken().await);
-    // In an order that is written: next door either may be measured as the nearer one.
-    let regions = table_with(&[("near", &[near.host()]), ("far", &[far.host()])], "", "policy = \"order\"")
-        + "[[policies]]\nname = \"order\"\nsteering = \"active-passive\"\norder = [\"near\", \"far\"]\n";
-    let edge = EdgeBuilder::new(NEARSIDE, &regions).start().await;
+    let edge = EdgeBuilder::new(NEARSIDE, &first_near(&near, &far)).start().await;
     let load = Load::on(&edge).await;
     let drill = |guard: &str| {
         json!({"region": "near", "percent": 100, "for": "1h", "reason": "is far there?", "guard": guard})
@@ -279,10 +278,10 @@ async fn the_command_waits_for_the_end_and_says_how_it_was() {
     assert_eq!(refused.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&refused.stderr));
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(last["state"], "rolled_back", "{text}");
-    let child = publishing(&edge, &before(&good), "60s").spawn().unwrap();
-    until("it is watched", async || watches(&edge).await["running"]["number"] == 4).await;
-    // It has begun to wait when it has asked once.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let mut child = publishing(&edge, &before(&good), "60s").spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let is_waiting = move || said.any(|line| line.unwrap().starts_with("watching it for"));
+    assert!(tokio::task::spawn_blocking(is_waiting).await.unwrap());
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let left = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use control::admin::{Carried, Drilled, Fate};
 use control::drill::Drill;
-use control::trial::{Guard, NoGuard};
+use control::trial::NoGuard;
 use http::Method;
 use serde_json::json;
 use steer::Span;
@@ -14,7 +14,7 @@ use super::call::{Call, quoted};
 use super::conditions::ConditionArgs;
 use super::look::{LookArgs, look};
 use super::sheet::folded;
-use super::{AdminArgs, terminal};
+use super::{AdminArgs, terminal, trial};
 
 /// Said instead of a guard by whoever wants none.
 const NO_GUARD: &str = "off";
@@ -133,7 +133,7 @@ pub(super) fn told(drill: &Drill) -> String {
 fn parse_guards(text: &str) -> Result<String, NoGuard> {
     match text {
         NO_GUARD => Ok(text.to_owned()),
-        guards => Guard::list(guards).map(|_| guards.to_owned()),
+        guards => trial::parse_guards(guards),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct WatchArgs {
     guard: Option<String>,
 }
 
-fn parse_guards(text: &str) -> Result<String, NoGuard> {
+pub(super) fn parse_guards(text: &str) -> Result<String, NoGuard> {
     Guard::list(text).map(|_| text.to_owned())
 }
 
