@@ -1,4 +1,4 @@
-//! What it costs to publish a large table: reading its text, compiling it, and making it current.
+//! What it costs to publish a large table: reading its text, compiling it, asking the guard, and making it current.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use control::clock::Clock;
 use control::document;
+use control::effect::refused;
+use control::overlay::{OverridePatch, Target};
 use control::publisher::{Draft, Publisher, Step};
 use control::version::{About, Version};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use steer::client::Pop;
-use steer::{Spec, Table};
+use steer::{Span, Spec, Table};
 
 const REGIONS: usize = 300;
 const ORIGINS: usize = 3_000;
@@ -56,6 +58,20 @@ fn draft(text: &str) -> Draft {
     Draft { text: text.to_owned(), source, author, reason }
 }
 
+/// Expires at a moment of its own.
+fn weight(region: usize) -> OverridePatch {
+    OverridePatch {
+        target: Target::Region(format!("region-{region}")),
+        weight: Some(Some(90)),
+        state: None,
+        health: None,
+        over: None,
+        expires_in: Some(Span::from_secs(600 + 10 * region as u64)),
+        author: "bench".to_owned(),
+        reason: "bench".to_owned(),
+    }
+}
+
 fn publish(criterion: &mut Criterion) {
     let text = text();
     let none = |_: &str| None;
@@ -76,6 +92,19 @@ fn publish(criterion: &mut Criterion) {
     group.bench_function(format!("read and compile {name}"), |bencher| {
         bencher.iter(|| publisher.compiled(draft(&text), 2).expect("the bench's table is valid"));
     });
+    // One moment, and then as many as it looks at.
+    for expiring in [0, 32] {
+        for region in 0..expiring {
+            publisher.patch(weight(region)).expect("the bench's override is valid");
+        }
+        let before = publisher.snapshot();
+        let table = Table::compile(&spec).expect("the bench's spec is valid");
+        let next = Version { about: about.clone(), text: text.clone(), table: Arc::new(table) };
+        let after = publisher.stepped(&before, &Step::Table(Arc::new(next)));
+        group.bench_function(format!("guard {name}, {expiring} overrides that expire"), |bencher| {
+            bencher.iter(|| refused(black_box(&before), black_box(&after)));
+        });
+    }
     // Another table each time, as a publish brings one: the same one again would let nothing old go. Compiling it is
     // not measured and takes longer, hence the short time.
     group.measurement_time(Duration::from_secs(1));
